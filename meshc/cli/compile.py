@@ -1,0 +1,95 @@
+"""``meshc compile``: from a traced model to a build directory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from meshc.cli.parameters import FILE, GRID, LAYERS
+from meshc.options import DTYPES, LOGITS, PHASES, CompileOptions
+from meshrt.diagnostics import MeshError
+from meshrt.progress import progress_for_stderr
+
+if TYPE_CHECKING:
+    from meshc.driver import Build
+
+#: What ``--emit`` can stop at; ``program`` is the text of program.mesh.
+LEVELS = ("graph", "tile", "mesh", "program")
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Build directory to write (with --emit: the text file).")
+@click.option("--target", default="wse2", show_default=True, metavar="NAME|FILE", help="Machine: see meshc targets.")
+@click.option("--grid", type=GRID, help="PEs to use. [default: the smallest square that fits]")
+@click.option("--phase", type=click.Choice(PHASES), default="prefill", show_default=True, help="What to compile.")
+@click.option("--seq", type=click.IntRange(1), metavar="N", help="Longest prompt, in tokens. [default: of the export]")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Prompts at once.")
+@click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")
+@click.option("--logits", type=click.Choice(LOGITS), default="all", show_default=True, help="Positions to output.")
+@click.option("--strategy", default="waferllm", show_default=True, metavar="NAME", help="How tensors are laid out.")
+@click.option("--pipeline", metavar="'a{x=1},b'", help="Passes to run instead of the strategy's own.")
+@click.option("--emit", type=click.Choice(LEVELS), help="Print the text of this level instead of writing a build.")
+@click.option("--dump-ir", type=FILE, metavar="DIR", help="Write the IR after each pass, in numbered files.")
+@click.option("--time-passes", is_flag=True, help="Say how long each pass took.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on success.")
+def command(
+    model: Path,
+    output: Path | None,
+    emit: str | None,
+    dump_ir: Path | None,
+    time_passes: bool,
+    quiet: bool,
+    **chosen: object,
+) -> None:
+    """Compile MODEL (.pt2, or a TorchScript .pt) to a build: one small program for every PE."""
+    options = CompileOptions(**chosen)  # type: ignore[arg-type]
+    if output is None and emit is None:
+        raise click.UsageError("Missing option '-o' / '--output' (or print a level with --emit).")
+    if output is not None and emit is None:
+        check_replaceable(output)
+    start = time.monotonic()
+    from meshc.driver import compile_model
+
+    with progress_for_stderr(quiet) as progress:
+        build = compile_model(model, options, progress=progress, dump_ir=dump_ir, until=emit or "program")
+        if output is not None and emit is None:
+            progress.stage("writing the build")
+            build.save(output)
+    if emit is not None:
+        _print_level(build.ir(emit), output)
+    if time_passes:
+        _print_times(build)
+    if output is not None and emit is None and not quiet:
+        click.echo(f"{output}: {build.summary()}, in {time.monotonic() - start:.1f} s")
+
+
+def check_replaceable(directory: Path) -> None:
+    """Raise M0353 when a build may not take this directory's place: at once, not after the work is done."""
+    from meshrt.build import is_replaceable
+
+    if directory.exists() and not is_replaceable(directory):
+        raise MeshError(
+            "M0353",
+            f"{str(directory)!r} exists and is not a build",
+            helps=["choose another output directory, or remove it first"],
+        )
+
+
+def _print_level(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _print_times(build: Build) -> None:
+    total = sum(seconds for _, seconds in build.pass_times) or 1.0
+    for name, seconds in build.pass_times:
+        print(f"{seconds:8.2f} s {seconds / total:6.1%}  {name}", file=sys.stderr)
+    print(f"{total:8.2f} s         in all passes", file=sys.stderr)

@@ -1,0 +1,192 @@
+"""The tile dialect: sharded values on a logical grid, one operation per distributed step.
+
+Every activation is two-dimensional, tokens by features: tokens (batch folded in, sequence
+by sequence) are cut over y, features over x, each by its layout. What a PE holds of a
+value is the rectangle ``y.tile`` by ``x.tile``, padding included. Weights stay whole
+source tensors here; the kernel that consumes one decides where its pieces lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from meshc.dialects.functions import FUNCTIONS
+from meshc.dialects.layout import Block, Cyclic, Heads, Layout
+from meshc.ir.core import Operation
+from meshc.ir.spec import ANY, Count, Dialect, OpSpec, exactly, optional, required
+from meshc.ir.types import ParametricType
+
+
+@dataclass(frozen=True, slots=True)
+class ShardType(ParametricType):
+    """A sharded value: dtype, tokens over y, features over x (``shard<"f32", block<64, 8>, block<96, 8>>``)."""
+
+    mnemonic: ClassVar[str] = "shard"
+    positional: ClassVar[tuple[str, ...]] = ("dtype", "y", "x")
+
+    dtype: str
+    y: Block
+    x: Layout
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Tokens and features in each PE."""
+        return self.y.tile, self.x.tile
+
+    def with_dtype(self, dtype: str) -> ShardType:
+        """The same shards in another dtype."""
+        return ShardType(dtype, self.y, self.x)
+
+
+def _shards(op: Operation) -> str | None:
+    """Results of a distributed step are sharded."""
+    for result in op.results:
+        if not isinstance(result.type, ShardType):
+            return "its result must be a shard"
+    return None
+
+
+#: A function carries its batch and the tokens of a sequence.
+_TILE_FUNCTIONS = tuple(
+    replace(row, attributes=(*row.attributes, required("batch", "int"), required("sequence", "int")))
+    if row.name == "func"
+    else row
+    for row in FUNCTIONS
+)
+
+_ALGORITHM = optional("algorithm")
+_NUMBER = ("float", "int")
+
+_ROWS = (
+    OpSpec("tile.weight", "a whole source tensor by its name", attributes=(required("name"),)),
+    OpSpec(
+        "tile.embedding",
+        "rows of a table (first operand) for the token ids (second operand)",
+        operands=exactly(2),
+        attributes=(required("sequence", "int"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.position_embedding",
+        "rows of a table by the position of each token",
+        operands=exactly(1),
+        attributes=(required("sequence", "int"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.gemm",
+        "one input (first operand) times several weights; each part names its weight and bias operands, the order of "
+        "its tensor, and the stretch of output features that it takes",
+        operands=Count(2, None),
+        results=Count(1, None),
+        attributes=(required("parts", "list"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.gemm_transposed",
+        "an input times a weight whose output features lie over y before, over x after",
+        operands=Count(2, 3),
+        attributes=(required("order", words=("nk", "kn")), required("start", "int"), required("stop", "int"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.rms_norm",
+        "x over the root of its mean square, times a weight",
+        operands=Count(1, 2),
+        attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.layer_norm",
+        "x less its mean over its standard deviation, times a weight, plus a bias",
+        operands=Count(1, 3),
+        attributes=(required("eps", *_NUMBER), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.phases",
+        "cosines and sines of position times frequency",
+        operands=exactly(1),
+        attributes=(optional("scale", *_NUMBER), required("sequence", "int"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.rope",
+        "pairs of the first operand turned by the phases",
+        operands=exactly(2),
+        attributes=(_ALGORITHM,),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.attention",
+        "softmax(q kᵀ scale, masked) v, by heads",
+        operands=exactly(3),
+        attributes=(
+            required("heads", "int"),
+            required("kv_heads", "int"),
+            required("head_dim", "int"),
+            required("scale", *_NUMBER),
+            required("mask", words=("causal", "full", "window")),
+            required("sequence", "int"),
+            optional("value_dim", "int"),
+            optional("window", "int"),
+            optional("softcap", *_NUMBER),
+            _ALGORITHM,
+        ),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.glu",
+        "activation(gate) * up",
+        operands=exactly(2),
+        attributes=(required("activation"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.unary",
+        "a function of each element",
+        operands=exactly(1),
+        attributes=(required("function"), _ALGORITHM),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.binary",
+        "a function of pairs of elements, or of elements and a number",
+        operands=Count(1, 2),
+        attributes=(
+            required("function"),
+            optional("scalar", *_NUMBER),
+            optional("reversed", "bool"),
+            _ALGORITHM,
+        ),
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.repeat",
+        "its region, count times; the operands start the carried values",
+        operands=ANY,
+        results=ANY,
+        attributes=(required("count", "int"), required("counter")),
+        regions=exactly(1),
+        ends_with="tile.yield",
+        check=_shards,
+    ),
+    OpSpec(
+        "tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True
+    ),
+    OpSpec(
+        "tile.output",
+        "the results that leave the wafer, by name and with the shape that the user sees",
+        operands=ANY,
+        results=exactly(0),
+        attributes=(required("names", "list"), required("shapes", "list")),
+        effects=True,
+    ),
+)
+
+#: The classes that the text of a tile-level value type may name.
+TILE_TYPES = (ShardType, Block, Cyclic, Heads)
+
+#: The tile level.
+TILE = Dialect.of("tile", (*_TILE_FUNCTIONS, *_ROWS), TILE_TYPES)

@@ -1,0 +1,1 @@
+"""From mesh IR to a build directory: program text, weights and manifest."""

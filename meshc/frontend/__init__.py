@@ -1,0 +1,1 @@
+"""From PyTorch to graph IR: export, import and naming of weights."""

@@ -1,0 +1,404 @@
+"""From an exported program to the graph IR: one graph operation, or a few, for every ATen call that matters.
+
+The export is *interpreted* for one batch and sequence length. What depends on neither the model's inputs nor
+its parameters (positions, masks, rotary tables, shape arithmetic) is computed then and there, with the export's
+own operators; it reaches the graph as ``const.*`` weights, whose values later passes look at. Everything else
+runs on the meta device for its shape and becomes graph operations.
+
+Floating-point dtypes are one (f32): a model's casts to bf16 and back leave no trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from meshrt.diagnostics import MeshError
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.utils import _pytree as pytree
+
+from meshc.frontend.aten import CONVERTERS
+from meshc.frontend.aten.site import DTYPES, Held, Site, Traced
+from meshc.frontend.imported import ImportedInput, ImportedModel, weights_digest
+from meshc.frontend.source_locations import node_location
+from meshc.frontend.specialise import _symbol_values as symbol_values
+from meshc.ir.core import Block, Builder, Module, Operation, TensorType, Value
+from meshc.ir.printer import print_module
+
+#: The graph passes, in order, that follow importing.
+GRAPH_PIPELINE = (
+    "canonicalize",
+    "recognise-positions",
+    "fuse-linear",
+    "recognise-softmax",
+    "fuse-layer-norm",
+    "fuse-rms-norm",
+    "recognise-activations",
+    "pack-norm-heads",
+    "fuse-attention",
+    "fuse-rope",
+    "pack-heads",
+    "split-projections",
+    "fuse-glu",
+    "fold-weights",
+    "roll-layers",
+)
+
+#: Operators that run a nested graph under a mode that inference does not feel, and where that graph is.
+_MODE_WRAPPERS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
+
+#: Checks: nothing is computed by them.
+_CHECKS = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "aten._functional_sym_constrain")
+
+_NARROW_FLOATS = (torch.float16, torch.bfloat16)
+
+
+def import_exported(
+    exported: ExportedProgram,
+    *,
+    batch: int | None = None,
+    seq: int | None = None,
+    name: str = "model",
+    tokenizer_files: Mapping[str, bytes] | None = None,
+) -> ImportedModel:
+    """The graph, weights and inputs of an exported program at one batch and sequence length.
+
+    Raises M0107 and M0108 where the export does not allow these extents, M0111 where the model returns no
+    tensor and M0112 where a shape depends on the values of the model's inputs.
+    """
+    with torch.no_grad():
+        try:
+            importer = _Importer(exported, symbol_values(exported, batch, seq))
+            importer.run()
+        except _MutationError:
+            # Parts of the model write into their activations: let torch make the graph functional first.
+            exported = exported.run_decompositions({})
+            importer = _Importer(exported, symbol_values(exported, batch, seq))
+            importer.run()
+    module = importer.module()
+    used = {op.attributes["name"] for op in module.walk() if op.name == "graph.weight"}
+    weights = {n: t for n, t in importer.weights.items() if n in used}
+    digest = weights_digest(print_module(module), weights)
+    return ImportedModel(module, weights, tuple(importer.inputs), digest, name, dict(tokenizer_files or {}))
+
+
+class _MutationError(Exception):
+    """An activation is written in place."""
+
+
+class _Importer:
+    """Interprets one exported program; see the module's docstring."""
+
+    def __init__(self, exported: ExportedProgram, symbols: Mapping[Any, int]):
+        self.exported = exported
+        self.symbols = symbols
+        self.inputs: list[ImportedInput] = []
+        self.weights: dict[str, torch.Tensor] = {}
+        self.block = Block()
+        self.builder = Builder(self.block)
+        self._weights_block = Block()
+        self._weight_values: dict[str, Value] = {}
+        self._named: dict[int, tuple[torch.Tensor, str]] = {}
+        self._tied: dict[tuple[Any, ...], str] = {}
+        self._by_content: dict[tuple[Any, ...], str] = {}
+        self._tables = _tables(exported)
+        self._result: Value | None = None
+
+    def module(self) -> Module:
+        """The imported graph."""
+        assert self._result is not None
+        used = {operand for op in self.block.ops for operand in op.operands} | {self._result}
+        ops = [op for op in self._weights_block.ops if op.result in used] + self.block.ops
+        self.block.ops = []
+        for op in ops:
+            self.block.append(op)
+        self.block.append(Operation("return", [self._result]))
+        module = Module("graph")
+        module.body.append(Operation("func", attributes={"name": "forward"}, regions=[self.block]))
+        return module
+
+    def run(self) -> None:
+        """Interpret the whole program."""
+        program = self.exported
+        writes = any(_writes(node) for m in _graphs(program.graph_module) for node in m.graph.nodes)
+        env: dict[torch.fx.Node, Any] = {}
+        nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
+        for spec, node in zip(program.graph_signature.input_specs, nodes, strict=True):
+            if isinstance(spec.arg, ConstantArgument):
+                env[node] = spec.arg.value
+            elif spec.kind == InputKind.USER_INPUT:
+                env[node] = self._input(node, spec.arg.name)
+            elif spec.target is not None:
+                tensor = program.state_dict.get(spec.target)
+                tensor = program.constants[spec.target] if tensor is None else tensor
+                if not isinstance(tensor, torch.Tensor):
+                    env[node] = tensor
+                elif spec.kind == InputKind.PARAMETER:
+                    env[node] = self._parameter(spec.target, tensor)
+                else:
+                    env[node] = self._buffer(spec.target, tensor, writes)
+        returned = self._interpret(program.graph_module, env)
+        kinds = [s.kind for s in program.graph_signature.output_specs]
+        outputs = [h for h, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+        self._result = self._logits(outputs)
+
+    def _logits(self, outputs: list[Held]) -> Value:
+        """Of what forward returns, the first floating-point tensor that depends on the inputs."""
+        for held in outputs:
+            if isinstance(held, Traced) and held.meta.is_floating_point():
+                return held.value
+        raise MeshError(
+            "M0111",
+            "the model's forward returns no floating-point tensor that depends on its inputs",
+            helps=["return the logits, [batch, sequence, vocabulary], from forward"],
+        )
+
+    # Inputs and weights
+
+    def _input(self, node: torch.fx.Node, name: str) -> Held:
+        value = node.meta["val"]
+        if not isinstance(value, torch.Tensor):
+            return value
+        shape = tuple(self._extent(n) for n in value.shape)
+        dtype = DTYPES[value.dtype]
+        index = len(self.block.args)
+        argument = Value(TensorType(shape, dtype), name, self.block, index)
+        self.block.args.append(argument)
+        self.inputs.append(ImportedInput(name, shape, dtype))
+        return Traced(argument, _meta(value.dtype, shape))
+
+    def _extent(self, extent: int | torch.SymInt) -> int:
+        if isinstance(extent, torch.SymInt):
+            return int(extent.node.expr.xreplace(self.symbols))
+        return extent
+
+    def _parameter(self, name: str, tensor: torch.Tensor) -> Traced:
+        """A parameter by its own name; parameters that share storage, or an embedding's content, share a name."""
+        key: tuple[Any, ...] = (id(tensor),)
+        if tensor.device.type != "meta":
+            key = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        if key not in self._tied:
+            self._tied[key] = self._same_table(name, tensor) or name
+        name = self._tied[key]
+        self.weights.setdefault(name, tensor.detach())
+        return Traced(self._weight(name, tensor), _meta(tensor.dtype, tensor.shape))
+
+    def _same_table(self, name: str, tensor: torch.Tensor) -> str | None:
+        """The name of an embedding with the same content: an output head that was saved apart from it."""
+        if tensor.dim() != 2 or tensor.device.type == "meta":
+            return None
+        for other, held in self.weights.items():
+            alike = held.shape == tensor.shape and held.dtype == tensor.dtype
+            if alike and (name in self._tables or other in self._tables) and torch.equal(held, tensor):
+                return other
+        return None
+
+    def _buffer(self, name: str, tensor: torch.Tensor, writes: bool) -> torch.Tensor:
+        """A buffer or lifted constant, to be computed with; cloned where the trace writes into tensors."""
+        if tensor.device.type == "meta":
+            tensor = stand_in(tensor)
+        tensor = tensor.detach()
+        if tensor.dtype in _NARROW_FLOATS:
+            tensor = tensor.float()
+        elif writes:
+            tensor = tensor.clone()
+        self._named[id(tensor)] = (tensor, f"const.{name}")
+        return tensor
+
+    def _weight(self, name: str, tensor: torch.Tensor) -> Value:
+        if name not in self._weight_values:
+            kind = TensorType(tuple(tensor.shape), DTYPES[tensor.dtype])
+            op = Operation("graph.weight", [], [kind], {"name": name})
+            self._weight_values[name] = self._weights_block.append(op).result
+        return self._weight_values[name]
+
+    def _constant(self, tensor: torch.Tensor) -> Value:
+        """The weight that holds a constant; equal constants are one weight."""
+        if id(tensor) in self._named:
+            name = self._named[id(tensor)][1]
+        else:
+            flat = tensor.contiguous().reshape(-1)
+            content = hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).digest() if flat.numel() else b""
+            key = (tuple(tensor.shape), tensor.dtype, content)
+            name = self._by_content.setdefault(key, f"const.{len(self._by_content)}")
+        self.weights.setdefault(name, tensor.contiguous())
+        return self._weight(name, tensor)
+
+    # Nodes
+
+    def _interpret(self, module: torch.nn.Module, env: dict[torch.fx.Node, Any]) -> Any:
+        """Run a graph's nodes in order; ``env`` holds its placeholders. Returns what its output node returns."""
+        graph: torch.fx.Graph = module.graph  # type: ignore[assignment]
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                continue
+            if node.op == "get_attr":
+                held = operator.attrgetter(str(node.target))(module)
+                env[node] = self._buffer(str(node.target), held, True) if isinstance(held, torch.Tensor) else held
+                continue
+            args = pytree.tree_map_only(torch.fx.Node, lambda n: env[n], list(node.args))
+            if node.op == "output":
+                return args[0]
+            kwargs = pytree.tree_map_only(torch.fx.Node, lambda n: env[n], dict(node.kwargs))
+            env[node] = self._call(node, args, kwargs)
+        return ()
+
+    def _call(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        target: Any = node.target
+        skip = _MODE_WRAPPERS.get(getattr(target, "__name__", ""))
+        if skip is not None:
+            nested = args[skip]
+            inner = [n for n in nested.graph.nodes if n.op == "placeholder"]
+            return self._interpret(nested, dict(zip(inner, args[skip + 1 :], strict=True)))
+        if str(target).startswith(_CHECKS):
+            return None
+        leaves = pytree.tree_leaves((args, kwargs))
+        if not any(isinstance(leaf, Traced) for leaf in leaves) or target is operator.getitem:
+            return target(*_in_f32(args), **_in_f32(kwargs))
+        out = self._shapes(node, args, kwargs)
+        if not any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(out)):
+            return out
+        if _writes(node):
+            raise _MutationError
+        return self._convert(node, args, kwargs, out)
+
+    def _shapes(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What the call gives on the meta device: tensors without data, or a number (a size)."""
+        target: Any = node.target
+        try:
+            return target(*_on_meta(_in_f32(args)), **_on_meta(_in_f32(kwargs)))
+        except (RuntimeError, NotImplementedError, IndexError) as failure:
+            out = node.meta.get("val")
+            extents = [n for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor) for n in t.shape]
+            if out is not None and not any(isinstance(n, torch.SymInt) for n in extents):
+                return pytree.tree_map_only(torch.Tensor, lambda t: _meta(t.dtype, t.shape), out)
+            raise MeshError(
+                "M0112",
+                f"the shape of {target}'s result depends on the values of the model's inputs",
+                notes=[f"at {node_location(node)}", str(failure).splitlines()[0]],
+                helps=["export a forward whose shapes follow from its inputs' shapes alone"],
+            ) from failure
+
+    def _convert(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any], out: Any) -> Any:
+        target: Any = node.target
+        self.builder.location = node_location(node)
+        converter = CONVERTERS.get(_packet(target))
+        if converter is not None:
+            site = Site(str(target), _bound(target, args, kwargs), out, self.builder, self._constant)
+            made = converter(site)
+            if isinstance(made, Value):
+                return Traced(made, out)
+            if made is not None:
+                return tuple(Traced(v, o) for v, o in zip(made, out, strict=False))
+        return self._opaque(target, args, kwargs, out)
+
+    def _opaque(self, target: Any, args: list[Any], kwargs: dict[str, Any], out: Any) -> Any:
+        """``graph.aten``: the call as it stands; ``"%n"`` among its arguments is operand n."""
+        operands: list[Value] = []
+
+        def encode(held: Any) -> Any:
+            if isinstance(held, (Traced, torch.Tensor)):
+                operands.append(held.value if isinstance(held, Traced) else self._constant(held))
+                return f"%{len(operands) - 1}"
+            if isinstance(held, (list, tuple)):
+                return tuple(encode(h) for h in held)
+            if held is None or isinstance(held, (bool, int, float, str)):
+                return held
+            return str(held)
+
+        attributes: dict[str, Any] = {"target": str(target), "args": tuple(encode(a) for a in args)}
+        named = {k: encode(v) for k, v in kwargs.items() if k not in _NO_MEANING}
+        if named:
+            attributes["kwargs"] = named
+        outs = [t for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
+        types = [TensorType(tuple(t.shape), DTYPES[t.dtype]) for t in outs]
+        op = self.builder.create("graph.aten", operands, types, attributes)
+        if isinstance(out, torch.Tensor):
+            return Traced(op.result, out)
+        return tuple(Traced(v, t) for v, t in zip(op.results, outs, strict=True))
+
+
+#: Arguments that say where and how a tensor lies in memory.
+_NO_MEANING = ("device", "layout", "pin_memory", "memory_format")
+
+
+def stand_in(tensor: torch.Tensor) -> torch.Tensor:
+    """Plausible values for a buffer without data (a model traced on the meta device).
+
+    A timing-only build needs the *kind* of a mask or rotary embedding, not its numbers: square integer or
+    boolean buffers become causal masks, vectors the usual rotary frequencies, the rest ones.
+    """
+    shape = tuple(tensor.shape)
+    if not tensor.dtype.is_floating_point:
+        if len(shape) >= 2 and shape[-1] == shape[-2]:
+            return torch.ones(shape, dtype=tensor.dtype).tril()
+        return torch.arange(tensor.numel(), dtype=torch.int64).to(tensor.dtype).reshape(shape)
+    if len(shape) == 1 and shape[0] > 1:
+        return (10000.0 ** (-torch.arange(shape[0], dtype=torch.float32) / shape[0])).to(tensor.dtype)
+    return torch.ones(shape, dtype=tensor.dtype)
+
+
+def _graphs(module: torch.nn.Module) -> list[torch.fx.GraphModule]:
+    return [m for m in module.modules() if isinstance(m, torch.fx.GraphModule)]
+
+
+def _writes(node: torch.fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _packet(target: Any) -> str:
+    """``aten.view`` of ``aten.view.default``."""
+    return ".".join(str(target).split(".")[:2])
+
+
+def _tables(exported: ExportedProgram) -> set[str]:
+    """Names of the parameters that embeddings look up in."""
+    signature = exported.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    found = set()
+    for node in exported.graph.nodes:
+        if node.op == "call_function" and _packet(node.target) == "aten.embedding":
+            table = node.args[0]
+            if isinstance(table, torch.fx.Node) and table.name in names:
+                found.add(names[table.name])
+    return found
+
+
+def _meta(dtype: torch.dtype, shape: Any) -> torch.Tensor:
+    return torch.empty(tuple(shape), dtype=torch.float32 if dtype in _NARROW_FLOATS else dtype, device="meta")
+
+
+def _in_f32(structure: Any) -> Any:
+    """Arguments with f16 and bf16 asked for as f32: constants are computed as exactly as their sources allow."""
+    return pytree.tree_map_only(
+        torch.dtype, lambda dtype: torch.float32 if dtype in _NARROW_FLOATS else dtype, structure
+    )
+
+
+def _on_meta(structure: Any) -> Any:
+    def moved(held: Any) -> Any:
+        if isinstance(held, Traced):
+            return held.meta
+        if isinstance(held, torch.Tensor):
+            return held.to("meta")
+        return torch.device("meta") if isinstance(held, torch.device) else held
+
+    return pytree.tree_map(moved, structure, is_leaf=lambda held: isinstance(held, Traced))
+
+
+def _bound(target: Any, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by their schema names, defaults filled in."""
+    bound = {}
+    for i, argument in enumerate(target._schema.arguments):
+        if i < len(args):
+            bound[argument.name] = args[i]
+        elif argument.name in kwargs:
+            bound[argument.name] = kwargs[argument.name]
+        elif argument.has_default_value():
+            bound[argument.name] = argument.default_value
+    return bound

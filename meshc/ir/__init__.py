@@ -1,0 +1,1 @@
+"""The IR core: values and operations, their text, and the verifier."""

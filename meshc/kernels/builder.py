@@ -1,0 +1,225 @@
+"""Builds mesh-level IR: the one place where kernels create buffers, streams and instructions.
+
+A kernel never sees an address or a color. It asks for buffers and for streams by name
+and appends instructions; later passes plan memory and allocate colors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from meshrt.program.expr import Expr, ExprLike, Int, Name, as_expr
+from meshrt.program.model import Dim, Rect, View
+
+from meshc.ir.core import Block, Location, Operation
+
+#: Extents of a view, each alone (row-major) or as (extent, stride).
+DimLike = "ExprLike | tuple[ExprLike, ExprLike]"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshBuffer:
+    """A handle to a buffer of the region: name, dtype and shape (elements)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        n = 1
+        for extent in self.shape:
+            n *= extent
+        return n
+
+    @property
+    def whole(self) -> View:
+        """The whole buffer in its own shape."""
+        return View(self.name)
+
+    def at(self, offset: ExprLike, *dims: ExprLike | tuple[ExprLike, ExprLike]) -> View:
+        """A view from ``offset`` (elements); a dimension without a stride is row-major over those after it."""
+        built: list[Dim] = []
+        step: Expr = Int(1)
+        for dim in reversed(dims):
+            extent, stride = dim if isinstance(dim, tuple) else (dim, step)
+            built.insert(0, Dim(as_expr(extent), as_expr(stride)))
+            step = as_expr(extent) * as_expr(stride)
+        return View(self.name, as_expr(offset), tuple(built))
+
+
+def rect_attribute(rect: Rect) -> tuple[int, ...]:
+    """A rectangle as an attribute: [x0, x1, y0, y1, xs, ys]."""
+    return rect.x0, rect.x1, rect.y0, rect.y1, rect.xs, rect.ys
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRoute:
+    """One configuration of a stream: in the routers of ``rect``, from one port to others."""
+
+    rect: Rect
+    source: str
+    destinations: tuple[str, ...]
+
+
+class MeshBuilder:
+    """Appends to one region of a mesh-level module."""
+
+    def __init__(self, region: Operation, width: int, height: int):
+        self.width = width
+        self.height = height
+        self.region = region
+        self.everywhere = Rect(0, width, 0, height)
+        self._declarations = region.regions[0]
+        self._code = Operation("mesh.code", attributes={"rect": rect_attribute(self.everywhere), "name": "main"}, regions=[Block()])
+        self._block = self._code.regions[0]
+        self._names: set[str] = set()
+        self._params: dict[str, Expr] = {}
+        self._streams: set[str] = set()
+        self._counters = 0
+        self.location = Location()
+
+    # ---- declarations -------------------------------------------------------------
+
+    def unique(self, hint: str) -> str:
+        """A name that nothing in the region has yet."""
+        name, n = hint, 1
+        while name in self._names:
+            n += 1
+            name = f"{hint}_{n}"
+        self._names.add(name)
+        return name
+
+    def _declare(self, opcode: str, **attributes: object) -> Operation:
+        return self._declarations.append(Operation(f"mesh.{opcode}", attributes=attributes))
+
+    def buffer(self, hint: str, dtype: str, *shape: int) -> MeshBuffer:
+        """A buffer in every PE of the region; SRAM is planned later from its uses."""
+        buffer = MeshBuffer(self.unique(hint), dtype, shape)
+        self._declare("buffer", rect=rect_attribute(self.everywhere), name=buffer.name, dtype=dtype, shape=shape)
+        return buffer
+
+    def place(
+        self,
+        buffer: MeshBuffer,
+        ranges: Sequence[tuple[str, int, int]],
+        tensor: str,
+        indices: Sequence[ExprLike],
+    ) -> None:
+        """What lies in the buffer before the run; see :class:`meshrt.program.model.Placement`."""
+        self._declare(
+            "place",
+            rect=rect_attribute(self.everywhere),
+            buffer=buffer.name,
+            ranges=tuple(tuple(r) for r in ranges),
+            tensor=tensor,
+            indices=tuple(as_expr(i) for i in indices),
+        )
+
+    def param(self, name: str, value: ExprLike) -> Expr:
+        """A per-PE integer of that name; asked for again with the same value it is the same one."""
+        value = as_expr(value)
+        if isinstance(value, Int | Name):
+            return value
+        known = self._params.get(name)
+        if known is None:
+            self._params[name] = value
+            self._names.add(name)
+            self._declare("param", rect=rect_attribute(self.everywhere), name=name, value=value)
+        elif known != value:
+            return self.param(self.unique(name), value)
+        return Name(name)
+
+    def scalar(self, name: str, low: int, high: int) -> Expr:
+        """A runtime scalar."""
+        if name not in self._names:
+            self._names.add(name)
+            self._declare("scalar", name=name, low=low, high=high)
+        return Name(name)
+
+    def stream(self, name: str, routes: Sequence[StreamRoute]) -> Expr:
+        """A stream (one color once allocated) with its static routes; declared once per name."""
+        if name not in self._streams:
+            self._streams.add(name)
+            self._declare(
+                "stream", name=name, routes=tuple((rect_attribute(r.rect), r.source, r.destinations) for r in routes)
+            )
+        return Name(f"@{name}")
+
+    def port(self, name: str, direction: str, **attributes: object) -> None:
+        """A host port; attributes as in :class:`meshrt.program.model.Port`, the color as a stream."""
+        rect = attributes.pop("rect")
+        assert isinstance(rect, Rect)
+        self._declare("port", name=name, direction=direction, rect=rect_attribute(rect), **attributes)
+
+    # ---- code ---------------------------------------------------------------------
+
+    def emit(self, opcode: str, *args: MeshBuffer | View | float, **options: object) -> None:
+        """Append an instruction; a buffer stands for the whole of it, ``async_``/``in_`` for the keywords."""
+        views = tuple(a.whole if isinstance(a, MeshBuffer) else a for a in args)
+        attributes: dict[str, object] = {"args": views}
+        for key, value in options.items():
+            if value is None:
+                continue
+            attributes[key.rstrip("_")] = as_expr(value) if isinstance(value, int) else value
+        self._block.append(Operation(f"mesh.{opcode}", attributes=attributes, location=self.location))
+
+    @contextmanager
+    def _nested(self, op: Operation, block: Block) -> Iterator[None]:
+        outer, self._block = self._block, block
+        try:
+            yield
+        finally:
+            self._block = outer
+
+    @contextmanager
+    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Expr]:
+        """``for counter in start..stop``; yields the counter."""
+        self._counters += 1
+        counter = hint if hint not in self._names else f"{hint}{self._counters}"
+        op = Operation(
+            "mesh.for",
+            attributes={"counter": counter, "start": as_expr(start), "stop": as_expr(stop)},
+            regions=[Block()],
+        )
+        self._block.append(op)
+        with self._nested(op, op.regions[0]):
+            yield Name(counter)
+
+    @contextmanager
+    def when(self, condition: ExprLike) -> Iterator[None]:
+        """``if condition { .. }``; a constant condition leaves no branch behind."""
+        condition = as_expr(condition)
+        op = Operation("mesh.if", attributes={"condition": condition}, regions=[Block(), Block()])
+        with self._nested(op, op.regions[0]):
+            yield
+        if isinstance(condition, Int):
+            if condition.value:
+                for inner in op.regions[0].ops:
+                    self._block.append(inner)
+        elif op.regions[0].ops:
+            self._block.append(op)
+
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """The other side of the ``when`` just closed."""
+        op = self._block.ops[-1]
+        assert op.name == "mesh.if"
+        with self._nested(op, op.regions[1]):
+            yield
+
+    @contextmanager
+    def scope(self, source: int) -> Iterator[None]:
+        """Statements that belong to entry ``source`` of the op table."""
+        op = Operation("mesh.scope", attributes={"op": source}, regions=[Block()])
+        self._block.append(op)
+        with self._nested(op, op.regions[0]):
+            yield
+        if not op.regions[0].ops:
+            self._block.erase(op)
+
+    def finish(self) -> None:
+        """Close the region: its code follows the declarations."""
+        self._declarations.append(self._code)

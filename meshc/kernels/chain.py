@@ -1,0 +1,147 @@
+"""Software chains along x or y: reduce to a root and broadcast from one, the root being any expression.
+
+Every PE of the chain adds (or copies) word by word while the words pass, toward the
+root in a reduction, away from it in a broadcast. Four static colors per axis serve all
+chains: up (toward higher coordinates) and down, each for senders of even and of odd
+coordinates, so that a PE never sends on the color that it receives on. The root may be
+another PE at every step and in every row, because no route depends on it.
+
+Cost of a chain of P PEs and B words, root at the middle: B + (2 T_R + hop + 1) P / 2
+cycles (*Near-Optimal Wafer-Scale Reduce*, HPDC'24, chain), P/2 stages, one buffer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
+from meshrt.program.model import Rect, View
+
+from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
+from meshc.kernels.ring import AXIS_PORTS
+
+#: The combining instructions of each reduction.
+COMBINE = {"add": ("recv_add", "stream_add"), "max": ("recv_max", "stream_max")}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of an axis: this PE's position in it, its length, and where it applies (1: everywhere)."""
+
+    axis: str
+    position: Expr
+    length: int
+    condition: Expr
+
+
+def whole_axis(builder: MeshBuilder, axis: str) -> Segment:
+    """The axis from edge to edge."""
+    return Segment(axis, Name(axis), builder.width if axis == "x" else builder.height, as_expr(1))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainColors:
+    """Colors of this PE: sending up and down, receiving from below (up-going) and from above (down-going)."""
+
+    up_out: Expr
+    up_in: Expr
+    down_out: Expr
+    down_in: Expr
+
+
+def chain_colors(builder: MeshBuilder, axis: str) -> ChainColors:
+    """Declare the four chain streams of an axis (once) and give this PE's colors."""
+    parts = builder.width if axis == "x" else builder.height
+    up, down = AXIS_PORTS[axis]
+
+    def span(start: int, stop: int) -> Rect:
+        return (
+            Rect(start, stop, 0, builder.height, 2, 1) if axis == "x" else Rect(0, builder.width, start, stop, 1, 2)
+        )
+
+    streams: dict[str, list[Expr]] = {}
+    for name, ahead, behind in (("up", up, down), ("down", down, up)):
+        for parity in (0, 1):
+            # Senders have this parity; the PE after each of them receives.
+            if name == "up":
+                first, receivers, last_sender = parity, parity + 1, parts - 1
+            else:
+                first, receivers, last_sender = parity if parity else 2, 1 - parity, parts
+            routes = []
+            if first < last_sender:
+                routes.append(StreamRoute(span(first, last_sender), "RAMP", (ahead,)))
+            stop = parts if name == "up" else parts - 1
+            if receivers < stop:
+                routes.append(StreamRoute(span(receivers, stop), behind, ("RAMP",)))
+            streams.setdefault(name, []).append(
+                builder.stream(f"chain.{axis}.{name}.{('even', 'odd')[parity]}", routes) if routes else as_expr(0)
+            )
+    odd = Name(axis) % 2
+    even_up, odd_up = streams["up"]
+    even_down, odd_down = streams["down"]
+    return ChainColors(
+        builder.param(f"chain_{axis}_up_out", select(odd, odd_up, even_up)),
+        builder.param(f"chain_{axis}_up_in", select(odd, even_up, odd_up)),
+        builder.param(f"chain_{axis}_down_out", select(odd, odd_down, even_down)),
+        builder.param(f"chain_{axis}_down_in", select(odd, even_down, odd_down)),
+    )
+
+
+def chain_reduce(builder: MeshBuilder, segment: Segment, root: ExprLike, data: MeshBuffer | View, op: str) -> None:
+    """Combine ``data`` over the segment into the root's ``data``; elsewhere it is left as it was.
+
+    ``op`` is ``add`` or ``max``. Words travel in the buffer's dtype, partial sums too.
+    """
+    if segment.length == 1:
+        return
+    receive, stream = COMBINE[op]
+    colors = chain_colors(builder, segment.axis)
+    root = as_expr(root)
+    p, last = segment.position, segment.length - 1
+    # Toward the root from below, then from above; the root takes the lower side first.
+    with builder.when(minimum(segment.condition, p.lt(root))):
+        with builder.when(p.eq(0)):
+            builder.emit("send", data, color=colors.up_out)
+        with builder.otherwise():
+            builder.emit(stream, data, in_=colors.up_in, out=colors.up_out)
+    with builder.when(minimum(segment.condition, p.gt(root))):
+        with builder.when(p.eq(last)):
+            builder.emit("send", data, color=colors.down_out)
+        with builder.otherwise():
+            builder.emit(stream, data, in_=colors.down_in, out=colors.down_out)
+    with builder.when(minimum(segment.condition, p.eq(root))):
+        with builder.when(p.gt(0)):
+            builder.emit(receive, data, color=colors.up_in)
+        with builder.when(p.lt(last)):
+            builder.emit(receive, data, color=colors.down_in)
+
+
+def chain_broadcast(builder: MeshBuilder, segment: Segment, root: ExprLike, data: MeshBuffer | View) -> None:
+    """Copy the root's ``data`` into everyone's ``data`` over the segment."""
+    if segment.length == 1:
+        return
+    colors = chain_colors(builder, segment.axis)
+    root = as_expr(root)
+    p, last = segment.position, segment.length - 1
+    with builder.when(minimum(segment.condition, p.eq(root))):
+        with builder.when(p.lt(last)):
+            builder.emit("send", data, color=colors.up_out)
+        with builder.when(p.gt(0)):
+            builder.emit("send", data, color=colors.down_out)
+    with builder.when(minimum(segment.condition, p.gt(root))):
+        with builder.when(p.lt(last)):
+            builder.emit("stream_copy", data, in_=colors.up_in, out=colors.up_out)
+        with builder.otherwise():
+            builder.emit("recv", data, color=colors.up_in)
+    with builder.when(minimum(segment.condition, p.lt(root))):
+        with builder.when(p.gt(0)):
+            builder.emit("stream_copy", data, in_=colors.down_in, out=colors.down_out)
+        with builder.otherwise():
+            builder.emit("recv", data, color=colors.down_in)
+
+
+def chain_all_reduce(builder: MeshBuilder, segment: Segment, data: MeshBuffer | View, op: str) -> None:
+    """Everyone's ``data`` becomes the combination over the segment: reduce to the middle, broadcast back."""
+    middle = segment.length // 2
+    chain_reduce(builder, segment, middle, data, op)
+    chain_broadcast(builder, segment, middle, data)

@@ -1,0 +1,84 @@
+"""``embedding.reduce_scatter``: token lookup by gather and a reduce-scatter along y.
+
+Row y holds the table's entries ``y * V/H ..``, so for each token exactly one row of PEs
+finds it; ``gather`` gives zero in all others. A block of tokens travels the y ring once
+around, every row adding what it found, and ends in the row that the tokens belong to:
+H - 1 ring steps of one activation tile. One addend in a sum is not zero, so the operand
+dtype is exact on the wire.
+
+``position_embedding`` needs no lookup: each row knows its positions, and the table's
+rows are placed there.
+"""
+
+from __future__ import annotations
+
+from meshc.dialects.layout import ceil_div
+from meshc.dialects.tile import ShardType
+from meshc.ir.core import Operation
+from meshc.kernels.gemm_ring import settle, shift
+from meshc.kernels.kernel import Kernel
+from meshc.kernels.lowering import Lowering, Section
+from meshc.kernels.ring import logical_position, physical, ring
+from meshc.kernels.table import place_table
+from meshrt.program.expr import Expr, Name, binary, select
+
+
+def emit(op: Operation, lowering: Lowering) -> None:
+    """Append the lookup's buffers and code."""
+    builder = lowering.builder
+    height = builder.height
+    result = op.result
+    assert isinstance(result.type, ShardType)
+    rows, inner = result.type.tile
+    weight, ids = op.operands
+    table = place_table(lowering, weight, result.type.x)
+    vocabulary = weight.type.shape[0]  # type: ignore[attr-defined]
+    block = ceil_div(vocabulary, height)
+    entries = table.view(block, inner)
+    tokens = lowering.inputs[ids]
+    base = Name("y") * block
+    found = lowering.temporary("found", lowering.operand, rows, inner)
+    output = lowering.result_buffer(result, "embedding")
+    if height == 1:
+        builder.emit("gather", found, entries, tokens.at(0, rows), base=base)
+    else:
+        passing = lowering.temporary("passing", lowering.operand, rows, inner)
+        here = lowering.temporary("here", lowering.operand, rows, inner)
+        at = logical_position(builder, "y")
+
+        def lookup(into, step: Expr | int) -> None:
+            source = physical((at + 1 + step) % height, height)
+            builder.emit("gather", into, entries, tokens.at(source * rows, rows), base=base)
+
+        lookup(found, 0)
+        along_y = ring(builder, "y")
+        with builder.loop("s", height, start=1) as step:
+            handles = shift(builder, [(along_y, found, passing)])
+            lookup(here, step)
+            settle(builder, handles)
+            builder.emit("add", found, passing, here)
+    builder.emit("copy", output, found)
+
+
+def emit_positions(op: Operation, lowering: Lowering) -> None:
+    """Place a learned position table where its positions are."""
+    result = op.result
+    assert isinstance(result.type, ShardType)
+    rows, inner = result.type.tile
+    layout = result.type.x
+    sequence = op.attributes["sequence"]
+
+    def indices(e: list[Expr]) -> list[Expr]:
+        token = lowering.tokens.index(Name("y"), e[0])
+        inside = binary("<", token, lowering.tokens.extent)
+        return [select(inside, token % sequence, -1), layout.index(Name("x"), e[1])]
+
+    table = lowering.place("positions", lowering.operand, (rows, inner), [Section(op.operands[0], indices)])
+    output = lowering.result_buffer(result, "position")
+    lowering.builder.emit("copy", output, table.view())
+
+
+LOOKUP = Kernel("embedding.reduce_scatter", "tile.embedding", "gather, then reduce-scatter along y", emit)
+POSITION = Kernel(
+    "embedding.position", "tile.position_embedding", "learned positions, placed in their rows", emit_positions
+)

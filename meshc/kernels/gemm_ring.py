@@ -1,0 +1,114 @@
+"""``gemm.ring``: the two-hop interleaved ring GEMM on a square grid (MeshGEMM, WaferLLM section 5).
+
+C[m, n] = X[m, k] W[k, n] on P x P PEs. X lies with m over y and k over x, W with k over y
+and n over x, aligned at placement so that the PE at logical (r, c) starts with the W
+block r + c. X is first aligned in floor(P/2) ring shifts: odd rows on the forward ring,
+even rows on the reverse one; rows already aligned go on sending but keep their tile.
+Then P steps: shift X along x and W along y by one ring position into second buffers
+while the tile product runs.
+
+Critical path: P steps of the longer of the tile product and the two shifts (2 hops);
+floor(P/2) alignment shifts. Memory: two X tiles, two W tiles, the accumulator. Colors:
+8 on x (both directions of the ring), 4 on y.
+"""
+
+from __future__ import annotations
+
+from meshc.dialects.layout import Layout
+from meshc.dialects.tile import ShardType
+from meshc.ir.core import Operation, Value
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.kernel import Kernel
+from meshc.kernels.lowering import Lowering
+from meshc.kernels.ring import Ring, logical_position, physical, ring
+from meshrt.program.expr import Expr, Name, as_expr, binary, select
+
+
+def applies(op: Operation, width: int, height: int) -> str | None:
+    """Why the kernel cannot run the operation on that grid, or None."""
+    return None if width == height else "the ring needs as many rows as columns"
+
+
+def shift(builder: MeshBuilder, moves: list[tuple[Ring, MeshBuffer, MeshBuffer]]) -> list[str]:
+    """Launch one ring shift of each (ring, tile, second buffer); gives the handles to wait for."""
+    handles = []
+    for at, (on, tile, second) in enumerate(moves):
+        receiving, sending = f"in{at}", f"out{at}"
+        builder.emit("recv", second, color=on.receive, async_=receiving)
+        builder.emit("send", tile, color=on.send, async_=sending)
+        handles += [receiving, sending]
+    return handles
+
+
+def settle(builder: MeshBuilder, handles: list[str]) -> None:
+    """Wait for the moves of :func:`shift`."""
+    for handle in handles:
+        builder.emit("wait", handle=handle)
+
+
+def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer) -> None:
+    """Shift row r (logical) by r positions: floor(P/2) ring shifts (see the module's text)."""
+    parts = builder.width
+    if parts == 1:
+        return
+    forward, reverse = ring(builder, "x"), ring(builder, "x", reverse=True)
+    y = Name("y")
+    on = Ring(
+        builder.param("align_send", select(y % 2, forward.send, reverse.send)),
+        builder.param("align_receive", select(y % 2, forward.receive, reverse.receive)),
+    )
+    shifts = builder.param("align_shifts", (y + 1) // 2)
+    with builder.loop("a", parts // 2) as step:
+        settle(builder, shift(builder, [(on, tile, second)]))
+        with builder.when(binary("<", step, shifts)):
+            builder.emit("rotate", tile, second)
+
+
+def emit(op: Operation, lowering: Lowering) -> None:
+    """Append the kernel's buffers and code."""
+    builder = lowering.builder
+    parts = builder.width
+    x = op.operands[0]
+    assert isinstance(x.type, ShardType)
+    rows, inner = x.type.tile
+    outputs = part_layouts(op)
+    columns = sum(layout.tile for layout in outputs)
+    block = as_expr(0)
+    if parts > 1:
+        block = builder.param(
+            "ring_block", physical((logical_position(builder, "x") + logical_position(builder, "y")) % parts, parts)
+        )
+    weights = placed_parts(op, lowering, k_block(x, block))
+    tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
+    builder.emit("copy", tile, lowering.buffer_of(x))
+    accumulator = start_accumulator(op, lowering, rows, columns)
+    vector = "n" if columns >= rows else "m"
+    if parts == 1:
+        builder.emit("gemm", accumulator, tile, weights.view(), vector=vector)
+    else:
+        x_next = lowering.temporary("x_next", lowering.operand, rows, inner)
+        align_rows(builder, tile, x_next)
+        w_tile = lowering.temporary("w_tile", lowering.operand, inner, columns)
+        w_next = lowering.temporary("w_next", lowering.operand, inner, columns)
+        builder.emit("copy", w_tile, weights.view())
+        along_x, along_y = ring(builder, "x"), ring(builder, "y")
+        with builder.loop("s", parts):
+            handles = shift(builder, [(along_x, tile, x_next), (along_y, w_tile, w_next)])
+            builder.emit("gemm", accumulator, tile, w_tile, vector=vector)
+            settle(builder, handles)
+            builder.emit("rotate", tile, x_next)
+            builder.emit("rotate", w_tile, w_next)
+    finish_parts(op, lowering, accumulator, rows, columns)
+
+
+def k_block(x: Value, block: Expr):
+    """Global input feature at local index i of the k block that belongs to column ``block``."""
+    type = x.type
+    assert isinstance(type, ShardType)
+    layout: Layout = type.x
+    return lambda i: layout.index(block, i)
+
+
+#: The default on square grids.
+KERNEL = Kernel("gemm.ring", "tile.gemm", "two-hop interleaved ring (MeshGEMM)", emit, applies)

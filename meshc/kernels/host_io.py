@@ -1,0 +1,104 @@
+"""Token ids in, logits out: the only places where data crosses the edge of the wafer.
+
+Ids enter at PE (0, 0) and are multicast: down the first column, east along every row.
+Results leave at the east edge, row by row: each PE sends its tile, then turns its router
+from sending to passing, so the row drains from east to west over one color (rule R3).
+"""
+
+from __future__ import annotations
+
+from meshc.dialects.tile import ShardType
+from meshc.ir.core import Operation, TensorType, Value
+from meshc.kernels.builder import StreamRoute
+from meshc.kernels.gemm_ring_transposed import last_token_row
+from meshc.kernels.lowering import Lowering
+from meshrt.program.expr import Name, as_expr, select
+from meshrt.program.model import Rect
+
+
+def emit_input(value: Value, name: str, lowering: Lowering) -> None:
+    """Append the arrival of the token ids [batch, sequence] in every PE."""
+    builder = lowering.builder
+    width, height = builder.width, builder.height
+    assert isinstance(value.type, TensorType)
+    count = lowering.batch * lowering.sequence
+    # Rows read their own block of tokens, so the buffer is padded to whole blocks.
+    tokens = builder.buffer(name, "i32", lowering.tokens.padded)
+    lowering.inputs[value] = tokens
+    east = ("E",) if width > 1 else ()
+    routes = [StreamRoute(Rect(0, 1, 0, 1), "W", ("RAMP", *east, *(("S",) if height > 1 else ())))]
+    if height > 2:
+        routes.append(StreamRoute(Rect(0, 1, 1, height - 1), "N", ("RAMP", *east, "S")))
+    if height > 1:
+        routes.append(StreamRoute(Rect(0, 1, height - 1, height), "N", ("RAMP", *east)))
+    if width > 2:
+        routes.append(StreamRoute(Rect(1, width - 1, 0, height), "W", ("RAMP", "E")))
+    if width > 1:
+        routes.append(StreamRoute(Rect(width - 1, width, 0, height), "W", ("RAMP",)))
+    stream = builder.stream("host.in", routes)
+    element = Name("e")
+    builder.port(
+        name,
+        "in",
+        side="W",
+        rect=Rect(0, 1, 0, 1),
+        color=stream,
+        dtype="i32",
+        shape=value.type.shape,
+        count=as_expr(count),
+        indices=(element // lowering.sequence, element % lowering.sequence),
+    )
+    if lowering.tokens.padded != count:
+        builder.emit("fill", tokens, value=0.0)
+    builder.emit("recv", tokens.at(0, count), color=stream)
+
+
+def emit_output(op: Operation, lowering: Lowering) -> None:
+    """Append the departure of every result, all positions or only the last token's."""
+    for value, name, shape in zip(op.operands, op.attributes["names"], op.attributes["shapes"], strict=True):
+        _emit_result(value, name, shape, lowering)
+
+
+def _emit_result(value: Value, name: str, shape: tuple[int, ...], lowering: Lowering) -> None:
+    builder = lowering.builder
+    width, height = builder.width, builder.height
+    type = value.type
+    assert isinstance(type, ShardType)
+    rows, inner = type.tile
+    stream = builder.stream(f"host.out.{name}", [StreamRoute(Rect(0, width, 0, height), "RAMP", ("E",))])
+    row_y, element = Name("y"), Name("e")
+    buffer = lowering.buffer_of(value)
+    last = lowering.logits == "last"
+    wanted = last_token_row(lowering) if last else as_expr(1)
+    tile = rows * inner
+    # The row drains from east to west.
+    source = width - 1 - element // tile
+    token = lowering.tokens.index(row_y, element % tile // inner)
+    feature = type.x.index(source, element % inner)
+    inside = token.lt(lowering.tokens.extent)
+    batch = select(inside, token // lowering.sequence, -1) if lowering.tokens.padded != lowering.tokens.extent else (
+        token // lowering.sequence
+    )
+    position = token % lowering.sequence
+    if last:
+        # Only the last prompt token of each sequence has a place in the output.
+        length = builder.scalar("length", 1, lowering.sequence)
+        position = select(position.eq(length - 1), 0, -1)
+    indices = (batch, position, feature) if len(shape) == 3 else (token, feature)
+    out_shape = (shape[0], 1, *shape[2:]) if last else shape
+    builder.port(
+        name,
+        "out",
+        side="E",
+        rect=Rect(width - 1, width, 0, height),
+        color=stream,
+        dtype=type.dtype,
+        shape=out_shape,
+        count=select(wanted, width * tile, 0),
+        indices=indices,
+    )
+    with builder.when(wanted):
+        builder.emit("send", buffer, color=stream)
+        if width > 1:
+            with builder.when(Name("x").gt(0)):
+                builder.emit("route", color=stream, from_="W", to=("E",))

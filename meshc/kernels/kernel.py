@@ -1,0 +1,31 @@
+"""What a kernel is: a distributed algorithm for one tile operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meshc.ir.core import Operation
+from meshc.kernels.lowering import Lowering
+
+
+def everywhere(op: Operation, width: int, height: int) -> str | None:
+    """The condition of a kernel that runs on any grid."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A distributed algorithm: which tile operation it carries out, on which grids, and how.
+
+    ``applies(op, width, height)`` gives the reason why it cannot run an operation on a
+    grid, or None. ``emit`` appends its buffers and code. ``meaning`` is one line. Of the
+    kernels that apply, the one of the lowest ``rank`` is the default.
+    """
+
+    name: str
+    operation: str
+    meaning: str
+    emit: Callable[[Operation, Lowering], None]
+    applies: Callable[[Operation, int, int], str | None] = everywhere
+    rank: int = 0

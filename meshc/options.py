@@ -1,0 +1,62 @@
+"""What a compilation is asked for: one frozen dataclass with a JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from meshrt.diagnostics import MeshError
+
+DTYPES = ("mixed", "f16", "bf16", "f32")
+PHASES = ("prefill",)
+LOGITS = ("all", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Options of one compilation; ``None`` means chosen by the compiler.
+
+    ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``layers`` a
+    half-open slice of the repeated layers; ``logits`` whether every position's logits
+    leave the wafer or only those of the prompt's last token.
+    """
+
+    target: str = "wse2"
+    grid: tuple[int, int] | None = None
+    phase: str = "prefill"
+    seq: int | None = None
+    batch: int = 1
+    layers: tuple[int, int] | None = None
+    dtype: str = "mixed"
+    logits: str = "all"
+    strategy: str = "waferllm"
+    pipeline: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("dtype", DTYPES), ("phase", PHASES), ("logits", LOGITS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise MeshError(
+                    "M0601",
+                    f"{name} is {value!r}",
+                    helps=[f"choose one of: {', '.join(allowed)}"],
+                )
+        for name, value in (("seq", self.seq), ("batch", self.batch)):
+            if value is not None and value < 1:
+                raise MeshError("M0601", f"{name} is {value}", helps=[f"{name} must be at least 1"])
+        if self.grid is not None and min(self.grid) < 1:
+            raise MeshError("M0601", f"the grid is {self.grid[0]}x{self.grid[1]}", helps=["both sides are at least 1"])
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; :meth:`from_json` gives the same options back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CompileOptions:
+        """The options that :meth:`to_json` wrote."""
+        fields = dict(data)
+        for name in ("grid", "layers"):
+            if fields.get(name) is not None:
+                fields[name] = tuple(fields[name])
+        return cls(**fields)

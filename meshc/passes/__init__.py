@@ -1,0 +1,1 @@
+"""The passes: one per file, named as on the command line."""

@@ -1,0 +1,1 @@
+"""What the graph passes match with: use-def editing, affine layouts, evaluation and probing."""

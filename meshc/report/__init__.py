@@ -1,0 +1,1 @@
+"""Views of a run's report; reads its JSON only."""

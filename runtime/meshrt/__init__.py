@@ -1,0 +1,1 @@
+"""The emulated wafer: what machine and program are, and the engines that run them."""

@@ -1,0 +1,376 @@
+"""Arithmetic on the tiles of a group of PEs: the backend that computes values, on one CPU thread.
+
+The backend's whole interface is :func:`elementwise`, :func:`integer_elementwise`,
+:func:`reduce`, :func:`gemm`, :func:`gather_rows`, :func:`fill` and :func:`fill_nan`. Each
+works on the rows that a group's PEs have in the engine's one memory.
+
+An operand is a row of an ``int64`` table: :data:`OPERAND` names its columns. Its address
+on a PE is ``addresses[buffer, pe] + offset``. Values of f16 and bf16 are f32 in memory,
+rounded at every store; arithmetic is f32, special functions are f64 rounded to f32.
+Order and rounding are fixed: sums and products accumulate in ascending order, one
+rounding to the accumulator's dtype after each step.
+"""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+
+import numpy as np
+
+from meshrt.engines.batched.compiled import native, native_inline
+from meshrt.engines.batched.records import F32, I32
+from meshrt.engines.batched.rounding import round_block, round_to
+
+# Columns of an operand: where it lies, its dtype, four extents and four strides, and 1 when its elements are dense.
+O_BUFFER = 0  # -1 for an immediate number
+O_DTYPE = 1
+O_EXTENT = 2
+O_STRIDE = 6
+O_DENSE = 10
+OPERAND_COLUMNS = 11
+
+(
+    COPY,
+    ADD,
+    SUB,
+    MUL,
+    MAX,
+    MIN,
+    FMA,
+    DIV,
+    SQRT,
+    RSQRT,
+    EXP,
+    LOG,
+    SIN,
+    COS,
+    TANH,
+    ERF,
+    SIGMOID,
+) = range(17)
+#: Elementwise instructions by opcode.
+ELEMENTWISE = MappingProxyType(
+    {
+        "copy": COPY,
+        "add": ADD,
+        "sub": SUB,
+        "mul": MUL,
+        "max": MAX,
+        "min": MIN,
+        "fma": FMA,
+        "div": DIV,
+        "sqrt": SQRT,
+        "rsqrt": RSQRT,
+        "exp": EXP,
+        "log": LOG,
+        "sin": SIN,
+        "cos": COS,
+        "tanh": TANH,
+        "erf": ERF,
+        "sigmoid": SIGMOID,
+    }
+)
+SUM, REDUCE_MAX = 0, 1
+#: Elements that one step of a blocked loop works on: small enough to stay in the first-level cache.
+BLOCK = 4096
+
+
+@native_inline
+def _load(memory, integers, at, operand, out, o):
+    """Copy an operand of one PE to ``out[o:]``, in order; integers become f32."""
+    e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
+    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
+    whole = operand[O_DTYPE] == I32
+    for i0 in range(e0):
+        for i1 in range(e1):
+            for i2 in range(e2):
+                start = at + i0 * s0 + i1 * s1 + i2 * s2
+                if whole:
+                    for i3 in range(e3):
+                        out[o + i3] = np.float32(integers[start + i3 * s3])
+                elif s3 == 1:
+                    for i3 in range(e3):
+                        out[o + i3] = memory[start + i3]
+                else:
+                    for i3 in range(e3):
+                        out[o + i3] = memory[start + i3 * s3]
+                o += e3
+
+
+@native_inline
+def _store(memory, integers, at, operand, values, v):
+    """Copy ``values[v:]`` to an operand of one PE; f32 become integers toward zero."""
+    e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
+    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
+    whole = operand[O_DTYPE] == I32
+    for i0 in range(e0):
+        for i1 in range(e1):
+            for i2 in range(e2):
+                start = at + i0 * s0 + i1 * s1 + i2 * s2
+                if whole:
+                    for i3 in range(e3):
+                        integers[start + i3 * s3] = np.int32(values[v + i3])
+                else:
+                    for i3 in range(e3):
+                        memory[start + i3 * s3] = values[v + i3]
+                v += e3
+
+
+@native
+def _apply(op, a, b, c, n, dtype):
+    """``a[:n] = op(a, b, c)``, rounded to the dtype."""
+    if op == ADD:
+        for j in range(n):
+            a[j] = a[j] + b[j]
+    elif op == SUB:
+        for j in range(n):
+            a[j] = a[j] - b[j]
+    elif op == MUL:
+        for j in range(n):
+            a[j] = a[j] * b[j]
+    elif op == DIV:
+        for j in range(n):
+            a[j] = a[j] / b[j]
+    elif op == MAX:
+        for j in range(n):
+            a[j] = a[j] if a[j] > b[j] or a[j] != a[j] else b[j]
+    elif op == MIN:
+        for j in range(n):
+            a[j] = a[j] if a[j] < b[j] or a[j] != a[j] else b[j]
+    elif op == FMA:
+        for j in range(n):
+            a[j] = a[j] * b[j]
+        round_block(a, n, dtype)
+        for j in range(n):
+            a[j] = a[j] + c[j]
+    elif op != COPY:
+        for j in range(n):
+            a[j] = _special(op, a[j])
+    round_block(a, n, dtype)
+
+
+@native
+def _special(op, x):
+    """Roots and transcendental functions of one f32, rounded to f32."""
+    x = np.float64(x)
+    if op == SQRT:
+        y = math.sqrt(x) if x >= 0 else math.nan
+    elif op == RSQRT:
+        y = 1.0 / math.sqrt(x) if x >= 0 else math.nan
+    elif op == EXP:
+        y = math.exp(x)
+    elif op == LOG:
+        y = math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
+    elif op == SIN:
+        y = math.sin(x)
+    elif op == COS:
+        y = math.cos(x)
+    elif op == TANH:
+        y = math.tanh(x)
+    elif op == ERF:
+        y = math.erf(x)
+    else:
+        y = 1.0 / (1.0 + math.exp(-x))
+    return np.float32(y)
+
+
+@native
+def elementwise(memory, integers, addresses, pes, op, operands, offsets, immediates, scratch):
+    """``r = op(a, b, c)`` element by element. Operand 0 is r; unused inputs are immediates."""
+    r = operands[0]
+    n = r[2] * r[3] * r[4] * r[5]
+    if n == 0:
+        return
+    block = max(1, BLOCK // n)
+    for which in range(1, 4):
+        if operands[which, O_BUFFER] < 0:
+            scratch[which, : block * n] = immediates[which]
+    count = pes.shape[0]
+    for first in range(0, count, block):
+        stop = min(first + block, count)
+        for which in range(1, 4):
+            buffer = operands[which, O_BUFFER]
+            if buffer >= 0:
+                for i in range(first, stop):
+                    at = addresses[buffer, pes[i]] + offsets[which, i % offsets.shape[1]]
+                    _load(memory, integers, at, operands[which], scratch[which], (i - first) * n)
+            elif which == 1:
+                scratch[1, : (stop - first) * n] = immediates[1]
+        _apply(op, scratch[1], scratch[2], scratch[3], (stop - first) * n, r[O_DTYPE])
+        for i in range(first, stop):
+            at = addresses[r[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
+            _store(memory, integers, at, r, scratch[1], (i - first) * n)
+
+
+@native_inline
+def _at(operand, j):
+    """Offset of element j of an operand."""
+    offset = 0
+    for d in range(3, -1, -1):
+        extent = operand[O_EXTENT + d]
+        offset += (j % extent) * operand[O_STRIDE + d]
+        j //= extent
+    return offset
+
+
+@native
+def integer_elementwise(memory, integers, addresses, pes, op, operands, offsets, immediates, scratch):
+    """The same on i32 buffers, exactly and with wrap-around; ``div`` rounds toward minus infinity."""
+    r = operands[0]
+    n = r[2] * r[3] * r[4] * r[5]
+    values = scratch[0].view(np.int32)
+    for i in range(pes.shape[0]):
+        for j in range(n):
+            x = np.int64(0)
+            y = np.int64(0)
+            z = np.int64(0)
+            for which in range(1, 4):
+                buffer = operands[which, O_BUFFER]
+                if buffer >= 0:
+                    at = addresses[buffer, pes[i]] + offsets[which, i % offsets.shape[1]] + _at(operands[which], j)
+                    v = np.int64(integers[at])
+                else:
+                    v = np.int64(immediates[which])
+                if which == 1:
+                    x = v
+                elif which == 2:
+                    y = v
+                else:
+                    z = v
+            if op == ADD:
+                x = x + y
+            elif op == SUB:
+                x = x - y
+            elif op == MUL:
+                x = x * y
+            elif op == MAX:
+                x = max(x, y)
+            elif op == MIN:
+                x = min(x, y)
+            elif op == FMA:
+                x = x * y + z
+            elif op == DIV:
+                x = x // y if y != 0 else np.int64(0)
+            values[j] = np.int32(x)
+        at = addresses[r[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
+        for j in range(n):
+            integers[at + _at(r, j)] = values[j]
+
+
+@native
+def reduce(memory, integers, addresses, pes, op, operands, offsets, scratch):
+    """``r[..] = sum`` or largest of ``a[.., n]`` over the last dimension of a (its fourth extent)."""
+    r, a = operands[0], operands[1]
+    rows = a[2] * a[3] * a[4]
+    n = a[5]
+    dtype = r[O_DTYPE]
+    for i in range(pes.shape[0]):
+        pe = pes[i]
+        _load(memory, integers, addresses[a[O_BUFFER], pe] + offsets[1, i % offsets.shape[1]], a, scratch[1], 0)
+        for row in range(rows):
+            base = row * n
+            if op == SUM:
+                total = np.float32(0)
+                for j in range(n):
+                    total = round_to(total + scratch[1, base + j], dtype)
+            else:
+                total = np.float32(-np.inf)
+                for j in range(n):
+                    x = scratch[1, base + j]
+                    total = total if total > x or total != total else x
+                total = round_to(total, dtype)
+            scratch[0, row] = total
+        _store(memory, integers, addresses[r[O_BUFFER], pe] + offsets[0, i % offsets.shape[1]], r, scratch[0], 0)
+
+
+@native
+def gemm(memory, addresses, pes, operands, offsets, shape, strides):
+    """``c[b, m, n] += a[b, m, k] * b[b, k, n]``.
+
+    ``shape`` is (batch 0, batch 1, m, k, n); ``strides[operand]`` are its strides by
+    (batch 0, batch 1, m, k, n), zero where the operand has no such dimension.
+    """
+    dtype = operands[0, O_DTYPE]
+    mm, kk, nn = shape[2], shape[3], shape[4]
+    dense = strides[0, 4] == 1 and strides[2, 4] == 1
+    for i in range(pes.shape[0]):
+        pe = pes[i]
+        o = i % offsets.shape[1]
+        c0 = addresses[operands[0, O_BUFFER], pe] + offsets[0, o]
+        a0 = addresses[operands[1, O_BUFFER], pe] + offsets[1, o]
+        b0 = addresses[operands[2, O_BUFFER], pe] + offsets[2, o]
+        for outer in range(shape[0]):
+            for inner in range(shape[1]):
+                for m in range(mm):
+                    c = c0 + outer * strides[0, 0] + inner * strides[0, 1] + m * strides[0, 2]
+                    a = a0 + outer * strides[1, 0] + inner * strides[1, 1] + m * strides[1, 2]
+                    b = b0 + outer * strides[2, 0] + inner * strides[2, 1]
+                    for k in range(kk):
+                        x = memory[a + k * strides[1, 3]]
+                        bk = b + k * strides[2, 3]
+                        if dense and dtype == F32:
+                            for n in range(nn):
+                                memory[c + n] += x * memory[bk + n]
+                        else:
+                            sc, sb = strides[0, 4], strides[2, 4]
+                            for n in range(nn):
+                                at = c + n * sc
+                                memory[at] = round_to(memory[at] + x * memory[bk + n * sb], dtype)
+
+
+@native
+def gather_rows(memory, integers, addresses, pes, operands, offsets, bases, rows, width):
+    """``r[i, ..] = table[index[i] - base, ..]``, zero where the index is outside the table."""
+    r, table, index = operands[0], operands[1], operands[2]
+    count = index[2] * index[3] * index[4] * index[5]
+    for i in range(pes.shape[0]):
+        pe = pes[i]
+        o = i % offsets.shape[1]
+        to = addresses[r[O_BUFFER], pe] + offsets[0, o]
+        source = addresses[table[O_BUFFER], pe] + offsets[1, o]
+        at = addresses[index[O_BUFFER], pe] + offsets[2, o]
+        for j in range(count):
+            if index[O_DTYPE] == I32:
+                row = np.int64(integers[at + _at(index, j)])
+            else:
+                row = np.int64(memory[at + _at(index, j)])
+            row -= bases[i % bases.shape[0]]
+            for e in range(width):
+                target = to + _at(r, j * width + e)
+                if 0 <= row < rows:
+                    value = memory[source + _at(table, row * width + e)]
+                    if r[O_DTYPE] != I32 and r[O_DTYPE] != table[O_DTYPE]:
+                        value = round_to(value, r[O_DTYPE])
+                    memory[target] = value
+                else:
+                    memory[target] = np.float32(0)
+
+
+@native
+def fill(memory, integers, addresses, pes, operand, offsets, values, where):
+    """``r = values`` where ``where`` is not zero; both are [1 or PEs, elements or 1]. f64 values hold i32 exactly."""
+    n = operand[2] * operand[3] * operand[4] * operand[5]
+    for i in range(pes.shape[0]):
+        at = addresses[operand[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
+        vi, wi = i % values.shape[0], i % where.shape[0]
+        for j in range(n):
+            if where[wi, j % where.shape[1]]:
+                value = values[vi, j % values.shape[1]]
+                target = at + (j if operand[O_DENSE] else _at(operand, j))
+                if operand[O_DTYPE] == I32:
+                    integers[target] = np.int32(value)
+                else:
+                    memory[target] = round_to(np.float32(value), operand[O_DTYPE])
+
+
+@native
+def fill_rows(memory, integers, rows, elements, value, poison):
+    """Set whole rows of a buffer, at the given addresses: to a float, or to an integer when ``poison`` is not 0."""
+    for i in range(rows.shape[0]):
+        if poison != 0:
+            for j in range(elements):
+                integers[rows[i] + j] = np.int32(poison)
+        else:
+            for j in range(elements):
+                memory[rows[i] + j] = np.float32(value)

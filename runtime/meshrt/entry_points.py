@@ -1,0 +1,72 @@
+"""What passes, kernels, targets and importers there are: built in and plugged in, by one mechanism.
+
+All are entry points of a group such as ``meshc.passes``. The built-in ones are declared in
+this project's ``pyproject.toml``; an installed package carries them in its metadata, and a
+checkout that was never installed is read directly, so that both know the same ones. A
+plug-in declares its own in the same way::
+
+    [project.entry-points."meshc.passes"]
+    my-pass = "my_package.my_pass:MyPass"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import EntryPoint
+from importlib.metadata import entry_points as installed_entry_points
+from pathlib import Path
+from typing import Any
+
+from meshrt.diagnostics import MeshError
+
+#: The distribution that this file belongs to.
+DISTRIBUTION = "meshc"
+
+
+def entry_points(group: str, checkout: Path | None = None) -> dict[str, EntryPoint]:
+    """The entry points of a group by name, sorted.
+
+    ``checkout`` is the folder whose ``pyproject.toml`` declares the built-in ones; by
+    default the checkout that this file lies in. Raises M0663 where two packages declare
+    one name.
+    """
+    root = checkout if checkout is not None else Path(__file__).resolve().parents[2]
+    declared = _declared(root / "pyproject.toml", group)
+    found: dict[str, EntryPoint] = {}
+    for entry in (*declared, *_installed(group, without_own=bool(declared))):
+        known = found.setdefault(entry.name, entry)
+        if known.value != entry.value:
+            raise MeshError(
+                "M0663",
+                f"two packages declare {entry.name!r} in {group}",
+                notes=[f"one is {known.value}, the other {entry.value}"],
+                helps=["uninstall one of the two packages"],
+            )
+    return dict(sorted(found.items()))
+
+
+def load(entry: EntryPoint) -> Any:
+    """The object that an entry point names. Raises M0663 where it cannot be imported."""
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise MeshError("M0663", f"cannot load {entry.name!r} of {entry.group} from {entry.value}: {error}") from error
+
+
+def _declared(pyproject: Path, group: str) -> list[EntryPoint]:
+    """The entry points of a checkout; none where the file is another project's or is not there."""
+    if not pyproject.is_file():
+        return []
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+    if project.get("name") != DISTRIBUTION:
+        return []
+    return [EntryPoint(name, value, group) for name, value in project.get("entry-points", {}).get(group, {}).items()]
+
+
+def _installed(group: str, *, without_own: bool) -> list[EntryPoint]:
+    """The entry points of installed packages; the checkout's own declarations win over older metadata."""
+    return [
+        entry
+        for entry in sorted(installed_entry_points(group=group), key=lambda entry: (entry.name, entry.value))
+        if not (without_own and entry.dist is not None and entry.dist.name == DISTRIBUTION)
+    ]

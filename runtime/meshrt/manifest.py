@@ -1,0 +1,122 @@
+"""``manifest.json`` of a build: what the program computes, from what it was made, and digests.
+
+The schema has a version (``meshc.build/1``). The runtime takes from it the names, shapes
+and dtypes of inputs and outputs and the ports that carry them; everything else is
+provenance for reports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from meshrt.diagnostics import MeshError, Place
+
+MANIFEST_SCHEMA = "meshc.build/1"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorBinding:
+    """An input or output of the model and the host port that carries it.
+
+    ``name`` is the user's name, ``dtype`` the user's (``i64``, ``f32``, ..), ``shape`` the
+    largest that the build takes. ``port`` names a port of region ``region`` of the program.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    region: str
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarBinding:
+    """A runtime scalar of a region: it takes the extent of one dimension of an input as given to the run."""
+
+    region: str
+    scalar: str
+    input: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """SHA-256 (hexadecimal) and size of a file of the build."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest; the digests of files and target are filled in when the build is written.
+
+    ``timing_only`` marks a build without weights. ``options`` are the compiler's, ``versions``
+    those of the tools, ``details`` what else the compiler reports (padding, for example);
+    all three are JSON values.
+    """
+
+    model: str
+    model_digest: str
+    phase: str
+    inputs: tuple[TensorBinding, ...]
+    outputs: tuple[TensorBinding, ...]
+    scalars: tuple[ScalarBinding, ...] = ()
+    timing_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    target: str = ""
+    target_digest: str = ""
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """The text of ``manifest.json``: keys in a fixed order, two spaces of indentation."""
+    data = {"schema": MANIFEST_SCHEMA, **asdict(manifest)}
+    for name in ("options", "versions", "details", "files"):
+        data[name] = _sorted(data[name])
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def manifest_from_json(text: str, file: str = "manifest.json") -> Manifest:
+    """Read the text of ``manifest.json``. Raises M0352 where it is damaged or of another version."""
+    place = Place(file)
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = text.split("\n")[error.lineno - 1] if text else ""
+        place = Place(file, error.lineno, error.colno, line)
+        raise MeshError("M0352", "the manifest is not JSON", place=place) from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != MANIFEST_SCHEMA:
+        raise MeshError(
+            "M0352",
+            f"the manifest has schema {schema!r}; this runtime reads {MANIFEST_SCHEMA!r}",
+            place=place,
+            helps=["compile the model again with the meshc that belongs to this runtime"],
+        )
+    fields = {key: value for key, value in data.items() if key != "schema"}
+    try:
+        fields["inputs"] = tuple(_tensor(entry) for entry in fields["inputs"])
+        fields["outputs"] = tuple(_tensor(entry) for entry in fields["outputs"])
+        fields["scalars"] = tuple(ScalarBinding(**entry) for entry in fields["scalars"])
+        fields["files"] = {name: FileDigest(**entry) for name, entry in fields["files"].items()}
+        return Manifest(**fields)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        detail = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise MeshError("M0352", "the manifest is not a whole one", place=place, notes=[detail]) from error
+
+
+def _tensor(entry: dict[str, Any]) -> TensorBinding:
+    return TensorBinding(**{**entry, "shape": tuple(entry["shape"])})
+
+
+def _sorted(value: Any) -> Any:
+    """Mappings by key at every depth, so that the order in which they were filled does not show."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value

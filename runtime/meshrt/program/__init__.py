@@ -1,0 +1,1 @@
+"""Mesh programs: types, text, checks and costs."""

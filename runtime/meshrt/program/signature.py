@@ -1,0 +1,34 @@
+"""How instructions and their options are written, in words, from the instruction table."""
+
+from __future__ import annotations
+
+from meshrt.program.instructions import InstructionSpec, OptionSpec
+from meshrt.program.model import PORTS
+
+_PLACEHOLDERS = {"expr": "<expr>", "number": "<number>", "handle": "<handle>", "port": "<port>", "ports": "[<ports>]"}
+
+
+def signature(spec: InstructionSpec) -> str:
+    """The form of an instruction: operands, options, and behind them in brackets what may be left out."""
+    required = [name for name, _ in spec.operands]
+    optional = []
+    for option in spec.options:
+        value = "|".join(option.words) or _PLACEHOLDERS.get(option.kind, f"<{option.kind}>")
+        (required if option.required else optional).append(f"{option.name}={value}")
+    text = f"{spec.opcode} {', '.join(required)}".rstrip()
+    return text + "".join(f" [, {option}]" for option in optional)
+
+
+def option_words(option: OptionSpec) -> str:
+    """What an option's value must be."""
+    if option.words:
+        return " or ".join(repr(word) for word in option.words)
+    return {
+        "expr": "an index expression",
+        "number": "a number",
+        "word": "a word",
+        "words": "words in brackets",
+        "port": f"a port: {', '.join(PORTS)}",
+        "ports": f"ports in brackets, of {', '.join(PORTS)}",
+        "handle": "the name of a handle",
+    }[option.kind]

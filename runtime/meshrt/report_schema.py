@@ -1,0 +1,151 @@
+"""The report of a run, ``meshc.report/1``: every field with its type, unit and meaning.
+
+One table feeds the check of a report (:func:`check_report`), the reference page
+``docs/report.md`` and the views. A report is plain JSON: nested objects, and ``ops`` a
+list of objects. Adding an optional field keeps the version; anything else makes a new one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshrt.diagnostics import MeshError
+
+SCHEMA = "meshc.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. ``path`` has dots for nesting; ``ops[].`` starts a field of each op's row.
+
+    ``kind`` is a key of :data:`KINDS`. A field of a section that is optional as a whole
+    is required where the section is there.
+    """
+
+    path: str
+    kind: str
+    unit: str
+    meaning: str
+    required: bool = True
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+#: Kind -> the test for a value, in JSON's types.
+KINDS = {
+    "count": lambda v: _is_int(v) and v >= 0,
+    "number": lambda v: _is_number(v) and v >= 0,
+    "fraction": lambda v: _is_number(v) and 0 <= v <= 1,
+    "flag": lambda v: isinstance(v, bool),
+    "text": lambda v: isinstance(v, str),
+    "pe": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is_int(i) for i in v),
+    "object": lambda v: isinstance(v, Mapping),
+}
+
+FIELDS = (
+    Field("schema", "text", "", f"always {SCHEMA!r}"),
+    Field("model", "text", "", "the model's name, from the build", required=False),
+    Field("cycles", "count", "cycles", "from the first instruction to the last PE's end"),
+    Field("seconds", "number", "s", "cycles / clock_hz of the target"),
+    # P
+    Field("parallelism.pes", "count", "PEs", "PEs of the program's regions"),
+    Field("parallelism.busy_fraction", "fraction", "of PE cycles", "PE cycles in which the engine executes, not waits"),
+    Field("parallelism.macs", "count", "MACs", "multiply-accumulates executed by all PEs, padding included"),
+    Field("parallelism.mac_utilization", "fraction", "of peak", "macs / (pes x cycles x the target's best)"),
+    # L
+    Field("latency.critical_hops", "count", "hops", "router-to-router moves on the critical path"),
+    Field("latency.critical_stages", "count", "stages", "PEs that software woke to forward or combine, on that path"),
+    Field("latency.wait_fraction", "fraction", "of PE cycles", "PE cycles spent waiting for the fabric"),
+    # M
+    Field("memory.sram_bytes", "count", "B", "SRAM of one PE"),
+    Field("memory.peak_bytes", "count", "B", "the most that one PE holds: buffers, code and runtime"),
+    Field("memory.peak_pe", "pe", "[x, y]", "the first PE that holds it"),
+    Field("memory.mean_bytes", "number", "B", "the same, averaged over the PEs"),
+    Field("memory.code_bytes", "count", "B", "code and runtime of the PE with the most code"),
+    # R
+    Field("routing.colors_limit", "count", "colors", "routable colors of the target that host I/O leaves"),
+    Field("routing.colors_peak", "count", "colors", "the most colors that one router holds"),
+    Field("routing.route_writes", "count", "writes", "routes rewritten at run time, all PEs"),
+    Field("routing.max_link_words", "count", "words", "words over the busiest link and direction"),
+    Field("routing.max_link_utilization", "fraction", "of cycles", "those words / (cycles x link_words_per_cycle)"),
+    Field("routing.max_link", "text", "", "that link, as 'x,y PORT'", required=False),
+    Field("routing.contended_words", "count", "words", "words of messages that wanted a link while another held it"),
+    Field("routing.stalled_words", "count", "words", "words of messages that met a full queue"),
+    # Traffic that is not the model's own.
+    Field("host.words_in", "count", "words", "words that entered through ports"),
+    Field("host.words_out", "count", "words", "words that left through ports"),
+    Field("padding.mac_fraction", "fraction", "of MACs", "MACs spent on padding", required=False),
+    Field("padding.sram_fraction", "fraction", "of B", "weight and cache bytes that hold padding", required=False),
+    Field("padding.dimensions", "object", "", "dimension -> [its extent, the extent it was padded to]", required=False),
+    Field("energy", "object", "J", "energy by cause", required=False),
+    # One row for each source operation.
+    Field("ops[].op", "count", "", "its number in the program's op table"),
+    Field("ops[].name", "text", "", "its name in the graph"),
+    Field("ops[].location", "text", "", "the user's line, file:line, or empty"),
+    Field("ops[].layer", "count", "", "iteration of the layer loop (with --per-layer)", required=False),
+    Field("ops[].cycles", "number", "cycles", "engine time spent in it, waiting included, averaged over the PEs"),
+    Field("ops[].busy_cycles", "number", "cycles", "the part of it that executes", required=False),
+    Field("ops[].macs", "count", "MACs", "multiply-accumulates, all PEs"),
+    Field("ops[].words", "count", "words", "words sent into the fabric, all PEs"),
+    Field("ops[].instructions", "count", "", "instructions executed, all PEs", required=False),
+    # What was run.
+    Field("provenance.meshrt_version", "text", "", "version of the runtime"),
+    Field("provenance.engine", "text", "", "batched or reference"),
+    Field("provenance.timing_only", "flag", "", "no arithmetic was done"),
+    Field("provenance.target", "text", "", "name of the target"),
+    Field("provenance.target_digest", "text", "", "sha256 of the target file"),
+    Field("provenance.clock_hz", "number", "Hz", "clock of the target"),
+    Field("provenance.program_digest", "text", "", "sha256 of program.mesh"),
+    Field("provenance.region", "text", "", "the regions as WxH, joined by +", required=False),
+    Field("provenance.seed", "count", "", "seed of anything random; runs have nothing random", required=False),
+    Field("provenance.versions", "object", "", "package -> version", required=False),
+)
+
+
+def check_report(report: Mapping[str, Any]) -> None:
+    """Raise M0570 when a report lacks a field, has an unknown one, or one of another kind."""
+    if report.get("schema") != SCHEMA:
+        raise _wrong(f"schema is {report.get('schema')!r}, not {SCHEMA!r}")
+    top = {f.path: f for f in FIELDS if not f.path.startswith("ops[].")}
+    rows = {f.path.removeprefix("ops[]."): f for f in FIELDS if f.path.startswith("ops[].")}
+    _check_object({k: v for k, v in report.items() if k != "ops"}, top, "")
+    ops = report.get("ops")
+    if not isinstance(ops, list):
+        raise _wrong("ops is not a list")
+    for i, row in enumerate(ops):
+        if not isinstance(row, Mapping):
+            raise _wrong(f"ops[{i}] is not an object")
+        _check_object(row, rows, f"ops[{i}].")
+
+
+def _check_object(data: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:
+    sections = {path.partition(".")[0] for path in fields if "." in path}
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in sections and isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[key] = value
+    for path, value in flat.items():
+        field = fields.get(path)
+        if field is None:
+            close = difflib.get_close_matches(path, fields, n=1)
+            raise _wrong(f"{where}{path} is unknown" + (f" (is it {where}{close[0]}?)" if close else ""))
+        if not KINDS[field.kind](value):
+            raise _wrong(f"{where}{path} is {value!r}, not a {field.kind}")
+    missing = [path for path, field in fields.items() if field.required and path not in flat]
+    if missing:
+        raise _wrong(f"{where}{missing[0]} is missing")
+
+
+def _wrong(what: str) -> MeshError:
+    return MeshError("M0570", f"the report is not {SCHEMA}: {what}")

@@ -1,0 +1,196 @@
+"""Draws a run's report for the terminal: the four PLMR answers, then who pays by source line.
+
+Reads the report's JSON only (see :mod:`meshrt.report_schema`); used by ``meshc run`` and
+``python -m meshrt``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+#: Rows of the op table that are shown; the lightest of the rest are summed in one.
+OPS_SHOWN = 24
+_BAR_CELLS = 12
+_BARS_FROM_WIDTH = 100
+#: Shares from which a resource is close to its limit, and nearly at it.
+_CLOSE, _FULL = 0.75, 0.95
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
+
+
+def print_report(report: Mapping[str, Any], console: Console, ops: int = OPS_SHOWN) -> None:
+    """Print the report's table: ``ops`` rows of source operations at most."""
+    console.print(render_report(report, ops, bars=console.width >= _BARS_FROM_WIDTH))
+
+
+def render_report(report: Mapping[str, Any], ops: int = OPS_SHOWN, bars: bool = True) -> RenderableType:
+    """The report as one rich renderable; without bars it fits 80 columns."""
+    parts: list[RenderableType] = [_title(report), _resources(report, bars)]
+    if report["ops"] and ops:
+        parts += [Text(), _ops(report, ops, bars)]
+    return Group(*parts)
+
+
+def _title(report: Mapping[str, Any]) -> Text:
+    provenance = report["provenance"]
+    what = report.get("model") or "program"
+    region = provenance.get("region")
+    title = Text()
+    title.append(str(what), style="bold")
+    title.append(f" on {provenance['target']}" + (f", {region} PEs" if region else ""))
+    if provenance["timing_only"]:
+        title.append(" (timing only)", style="dim")
+    title.append("\n")
+    title.append(f"{report['cycles']:,} cycles", style="bold")
+    title.append(f" = {duration(report['seconds'])} at {provenance['clock_hz'] / 1e9:.3g} GHz\n")
+    return title
+
+
+def _resources(report: Mapping[str, Any], bars: bool) -> Table:
+    p, l, m, r, h = (report[k] for k in ("parallelism", "latency", "memory", "routing", "host"))  # noqa: E741
+    held = m["peak_bytes"] / m["sram_bytes"]
+    colors = r["colors_peak"] / r["colors_limit"] if r["colors_limit"] else 0.0
+    x, y = m["peak_pe"]
+    link = f" ({r['max_link']})" if r.get("max_link") else ""
+    rows: list[tuple[str, str | Text, str]] = [
+        (
+            "Parallelism",
+            _bar(p["busy_fraction"]),
+            f"{p['pes']:,} PEs busy {percent(p['busy_fraction'])} of the time, "
+            f"{short(p['macs'])} MACs, {percent(p['mac_utilization'])} of peak",
+        ),
+        (
+            "Latency",
+            _bar(l["wait_fraction"]),
+            f"waiting for the fabric {percent(l['wait_fraction'])} of the time, "
+            f"critical path {l['critical_hops']:,} hops and {l['critical_stages']:,} stages",
+        ),
+        (
+            "Memory",
+            _bar(held, limited=True),
+            f"{m['peak_bytes']:,} of {m['sram_bytes']:,} B ({percent(held)}) at PE ({x}, {y}), "
+            f"mean {m['mean_bytes']:,.0f} B, code {m['code_bytes']:,} B",
+        ),
+        (
+            "Routing",
+            _bar(colors, limited=True),
+            f"{r['colors_peak']} of {r['colors_limit']} colors, {short(r['route_writes'])} route writes; "
+            f"busiest link{link} {short(r['max_link_words'])} words, {percent(r['max_link_utilization'])} of cycles; "
+            f"contended {short(r['contended_words'])}, stalled {short(r['stalled_words'])} words",
+        ),
+        ("Host", "", f"{h['words_in']:,} words in, {h['words_out']:,} out"),
+    ]
+    if padding := report.get("padding"):
+        rows.append(("Padding", "", _padding(padding)))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    if bars:
+        table.add_column(no_wrap=True)
+    table.add_column()
+    for name, bar, text in rows:
+        table.add_row(name, *([bar] if bars else []), text)
+    return table
+
+
+def _padding(padding: Mapping[str, Any]) -> str:
+    parts = []
+    if "mac_fraction" in padding:
+        parts.append(f"{percent(padding['mac_fraction'])} of MACs")
+    if "sram_fraction" in padding:
+        parts.append(f"{percent(padding['sram_fraction'])} of weight bytes")
+    grown = [f"{name} {a} -> {b}" for name, (a, b) in padding.get("dimensions", {}).items() if a != b]
+    return "; ".join(p for p in (", ".join(parts), ", ".join(grown)) if p) or "none"
+
+
+def _ops(report: Mapping[str, Any], limit: int, bars: bool) -> Table:
+    rows: Sequence[Mapping[str, Any]] = report["ops"]
+    total = sum(row["cycles"] for row in rows) or 1
+    heaviest = sorted(range(len(rows)), key=lambda i: (-rows[i]["cycles"], i))
+    # One row less than asked for when a row is needed for the rest.
+    shown = set(heaviest if len(rows) <= limit else heaviest[: limit - 1])
+    rest = [rows[i] for i in range(len(rows)) if i not in shown]
+    by_layer = any("layer" in row for row in rows)
+    cells = [
+        ([str(row.get("layer", ""))] if by_layer else [])
+        + [row["name"], _source(row["location"])]
+        + _figures([row], total, bars)
+        for i, row in enumerate(rows)
+        if i in shown
+    ]
+    if rest:
+        cells.append(([""] if by_layer else []) + [f"{len(rest)} more", "", *_figures(rest, total, bars)])
+    names = (["layer"] if by_layer else []) + ["operation", "source line", "cycles", "share"]
+    names += ([""] if bars else []) + ["MACs", "words"]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column, name in enumerate(names):
+        # On a narrow terminal names and lines give way, figures do not.
+        gives_way = name in ("operation", "source line")
+        width = max(len(str(row[column])) for row in [names, *cells])
+        table.add_column(
+            name,
+            justify="left" if gives_way or not name else "right",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=min(width, 10) if gives_way else width,
+        )
+    for i, row in enumerate(cells):
+        table.add_row(*row, style="dim" if rest and i == len(cells) - 1 else "")
+    return table
+
+
+def _figures(rows: Sequence[Mapping[str, Any]], total: float, bars: bool) -> list[str | Text]:
+    cycles = sum(row["cycles"] for row in rows)
+    share = cycles / total
+    macs, words = (sum(row[key] for row in rows) for key in ("macs", "words"))
+    return [
+        f"{cycles:,.0f}",
+        percent(share),
+        *([_bar(share)] if bars else []),
+        short(macs) if macs else "-",
+        short(words) if words else "-",
+    ]
+
+
+def _source(location: str) -> str:
+    """The file's own name and the line: the folders above it rarely tell more, and take the width."""
+    return location.rpartition("/")[2]
+
+
+def _bar(share: float, limited: bool = False) -> Text:
+    """A bar of eighths of a cell; of a limited resource, coloured by how close it is."""
+    share = min(max(share, 0.0), 1.0)
+    eighths = round(share * _BAR_CELLS * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    full, part = divmod(eighths, 8)
+    cells = "█" * full + (" ▏▎▍▌▋▊▉"[part] if part else "")
+    style = "cyan" if not limited else "red" if share >= _FULL else "yellow" if share >= _CLOSE else "green"
+    return Text(cells.ljust(_BAR_CELLS), style=style)
+
+
+def percent(share: float) -> str:
+    """A share to a tenth of a percent: ``12.3 %``."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return f"{share * 100:.1f} %"
+
+
+def short(count: float) -> str:
+    """A count with a decimal prefix from ten thousand on: ``3.41 G``."""
+    for size, prefix in _PREFIXES:
+        if count >= size:
+            scale = 1e3 if prefix == "k" else size
+            return f"{count / scale:.3g} {prefix}" if count / scale < 999.5 else f"{count / scale:.0f} {prefix}"
+    return f"{count:,}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``1.45 ms``."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:,.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"

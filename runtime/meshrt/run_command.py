@@ -1,0 +1,66 @@
+"""Runs a build from files to files: what ``meshc run`` and ``python -m meshrt`` have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from meshrt.expectation import DEFAULT_RTOL, check_expected
+from meshrt.progress import Progress
+from meshrt.report_table import print_report
+from meshrt.run import RunOptions, RunResult, run_build
+from meshrt.tensor_files import read_tensors, write_tensors
+from meshrt.terminal import output_console
+
+#: Where ``--json -`` writes.
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Which files a run reads and writes; None leaves one out. ``json`` may be :data:`STDOUT`."""
+
+    outputs: Path | None = None
+    expect: Path | None = None
+    rtol: float = DEFAULT_RTOL
+    json: Path | None = None
+
+
+def run_and_report(
+    build: Path,
+    inputs: Mapping[str, np.ndarray],
+    options: RunOptions,
+    files: RunFiles,
+    progress: Progress,
+) -> RunResult:
+    """Run, write the files that are asked for, and print the report's table unless the JSON goes to stdout.
+
+    Files are read before the run, so that a missing one does not cost it, and written
+    before the comparison, so that a difference can be looked into. Raises M0560 and M0561
+    for a difference from ``files.expect``, and what :func:`run_build` raises.
+    """
+    expected = read_tensors(files.expect) if files.expect is not None else {}
+    with progress:
+        result = run_build(build, inputs, options, progress)
+    if files.outputs is not None:
+        write_tensors(files.outputs, result.outputs)
+    if files.json is not None:
+        _write_json(files.json, result.report)
+    if files.json != STDOUT:
+        print_report(result.report, output_console())
+    for name, difference in check_expected(result.outputs, expected, files.rtol).items():
+        print(f"{name}: as expected, within {difference:.3g} of the largest magnitude", file=sys.stderr)
+    return result
+
+
+def _write_json(path: Path, report: Mapping[str, object]) -> None:
+    text = json.dumps(report, indent=2) + "\n"
+    if path == STDOUT:
+        sys.stdout.write(text)
+    else:
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,102 @@
+"""What a command does with the terminal: diagnostics in colour, clean endings, exit statuses.
+
+Both front doors, ``meshc`` and ``python -m meshrt``, run inside :func:`exit_status_of`, so a
+failure looks the same from either. ``NO_COLOR`` is honoured (rich does). rich is imported
+only when something is drawn with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from meshrt.diagnostics import Diagnostic, MeshError
+from meshrt.exit_status import DONE, INTERRUPTED, status_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+#: Columns of a table that goes to a file or a pipe.
+LOG_WIDTH = 120
+
+#: What to colour in a rendered diagnostic: a pattern over its lines and the style of its first group.
+_STYLES = (
+    (re.compile(r"^(error\[M\d+\]:)"), "bold red"),
+    (re.compile(r"^ +(-->)"), "bold blue"),
+    (re.compile(r"^ +(\|)"), "bold blue"),
+    (re.compile(r"^ +\| +(\^+)$"), "bold red"),
+    (re.compile(r"^  (note:)"), "bold cyan"),
+    (re.compile(r"^  (help:)"), "bold green"),
+)
+
+
+def error_console() -> Console:
+    """A console on stderr that neither wraps nor interprets what is printed."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def output_console() -> Console:
+    """A console on stdout; what is not a terminal is as wide as a log may be, unless COLUMNS says otherwise."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else LOG_WIDTH
+    return Console(highlight=False, markup=False, width=width)
+
+
+def styled(diagnostic: Diagnostic) -> Text:
+    """A diagnostic as coloured text; its plain form equals :meth:`Diagnostic.render`."""
+    from rich.text import Text
+
+    text = Text()
+    for i, line in enumerate(diagnostic.render().splitlines()):
+        part = Text(("\n" if i else "") + line)
+        for pattern, style in _STYLES:
+            if match := pattern.match(line):
+                part.stylize(style, match.start(1) + (i > 0), match.end(1) + (i > 0))
+        text.append_text(part)
+    return text
+
+
+def file_diagnostic(error: OSError) -> MeshError:
+    """What the operating system refused, as a diagnostic."""
+    name = error.filename if error.filename is not None else "a file"
+    reason = (error.strerror or str(error)).lower()
+    return MeshError("M0100", f"cannot read or write {name}: {reason}")
+
+
+def exit_status_of(work: Callable[[], int | None]) -> int:
+    """Run a command to its end and give its exit status.
+
+    Diagnostics go to stderr. A reader that closed the pipe, and Ctrl-C, end it quietly.
+    Anything else is a defect of the program and keeps its traceback.
+    """
+    try:
+        status = work() or DONE
+        sys.stdout.flush()
+    except MeshError as error:
+        return _fail(error)
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        return _fail(file_diagnostic(error))
+    except KeyboardInterrupt:
+        error_console().print("interrupted")
+        return INTERRUPTED
+    return status
+
+
+def _fail(error: MeshError) -> int:
+    console = error_console()
+    console.print(styled(error.diagnostic))
+    # At a terminal somebody may want to know more; in a log the code says enough.
+    if console.is_terminal:
+        console.print(f"  (meshc explain {error.diagnostic.code} tells more)", style="dim")
+    return status_of(error)

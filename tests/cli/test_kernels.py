@@ -1,0 +1,20 @@
+"""``meshc kernels``."""
+
+from __future__ import annotations
+
+import json
+
+from meshc.cli.main import status_of_line
+from meshrt.entry_points import entry_points
+
+
+def test_every_registered_kernel_is_listed_under_its_registered_name(capsys):
+    assert status_of_line(["kernels"]) == 0
+    out = capsys.readouterr().out
+    names = set(entry_points("meshc.kernels"))
+    assert names
+    assert all(f" {name} " in out for name in names)
+    assert status_of_line(["kernels", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["name"] for row in rows} == names
+    assert all(row["meaning"] and "." in row["operation"] for row in rows)
