@@ -26,7 +26,7 @@ setup: $(STAMP) ## set up the virtual environment with the exact versions of con
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH; give another with 'make PYTHON=...' (3.11)" >&2; exit 1; }
-	@echo "==> setting up $(VENV)"
+	@echo "==> setting up $(VENV) (a first time fetches about 2 GB and takes some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dev]'
 	@touch $@
@@ -64,8 +64,9 @@ types: $(STAMP)
 	@echo "==> pyright"
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(STAMP) ## write the reference pages that are drawn from tables in the code
+docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the outputs of the README's tour
 	@$(BIN)/python tools/reference_docs.py
+	@$(BIN)/python tools/readme_tour.py
 
 format: $(STAMP) ## format the code and sort its imports
 	@$(BIN)/ruff check --quiet --select I --fix . && $(BIN)/ruff format .

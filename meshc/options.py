@@ -11,6 +11,8 @@ from meshrt.diagnostics import MeshError
 DTYPES = ("mixed", "f16", "bf16", "f32")
 PHASES = ("prefill",)
 LOGITS = ("all", "last")
+#: Elements of a token table that ride the ring at once, where SRAM is not short.
+DEFAULT_CHUNK_ELEMENTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class CompileOptions:
 
     ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``layers`` a
     half-open slice of the repeated layers; ``logits`` whether every position's logits
-    leave the wafer or only those of the prompt's last token.
+    leave the wafer or only those of the prompt's last token; ``chunk_elements`` how much of
+    a token table rides the ring at once (less takes less SRAM and more steps).
     """
 
     target: str = "wse2"
@@ -32,6 +35,7 @@ class CompileOptions:
     logits: str = "all"
     strategy: str = "waferllm"
     pipeline: str | None = None
+    chunk_elements: int = DEFAULT_CHUNK_ELEMENTS
 
     def __post_init__(self) -> None:
         for name, allowed in (("dtype", DTYPES), ("phase", PHASES), ("logits", LOGITS)):

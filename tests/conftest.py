@@ -20,3 +20,28 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     for name in ("FORCE_COLOR", "TERM_PROGRAM"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def every_ir_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a pass leaves is printed, parsed and compared, in every test that runs one.
+
+    The mesh level has a test of its own (tests/ir/test_round_trip_models.py): its texts are long.
+    """
+    from meshc.dialects.levels import parse_module
+    from meshc.ir.equality import difference
+    from meshc.ir.printer import print_module
+    from meshc.passes import pipeline
+
+    verify = pipeline.first_violation
+
+    def verify_and_read_back(module, levels):
+        violation = verify(module, levels)
+        if violation is None and module.level != "mesh" and levels is pipeline.LEVELS:
+            text = print_module(module)
+            again = parse_module(text)
+            assert difference(module, again) is None
+            assert print_module(again) == text
+        return violation
+
+    monkeypatch.setattr(pipeline, "first_violation", verify_and_read_back)

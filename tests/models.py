@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import transformers
+
 from meshc.frontend.export import logits_only
 
 

@@ -18,6 +18,7 @@ PACKAGES = {"meshc": ROOT / "meshc", "meshrt": ROOT / "runtime" / "meshrt"}
 
 _BASE = ("meshrt.diagnostics", "meshrt.target", "meshrt.program", "meshrt.grammar", "meshrt.entry_points")
 _REPORT = ("meshrt.report_schema", "meshrt.report_table")
+_RUNTIME = (*_BASE, *_REPORT, "meshrt.progress", "meshrt.weights", "meshrt")
 _IR = (*_BASE, "meshc.ir")
 _DIALECTS = (*_IR, "meshc.dialects", "meshc.options")
 _KERNELS = (*_DIALECTS, "meshc.kernels")
@@ -29,23 +30,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "meshrt.diagnostics": (),
     "meshrt.grammar": ("meshrt.diagnostics",),
     "meshrt.entry_points": ("meshrt.diagnostics",),
+    "meshrt.progress": (),
+    "meshrt.weights": ("meshrt.diagnostics",),
     "meshrt.target": _BASE,
     "meshrt.program": _BASE,
     "meshrt.report_schema": ("meshrt.diagnostics",),
     "meshrt.report_table": ("meshrt.diagnostics", "meshrt.report_schema"),
-    "meshrt": (*_BASE, *_REPORT),
+    "meshrt": _RUNTIME,
     "meshc.options": _BASE,
     "meshc.ir": _BASE,
     "meshc.dialects": _IR,
     "meshc.kernels": _DIALECTS,
-    "meshc.frontend": _DIALECTS,
+    "meshc.frontend": (*_DIALECTS, "meshrt.progress"),
     "meshc.passes": _KERNELS,
-    "meshc.emit": _PASSES,
+    "meshc.emit": (*_PASSES, "meshrt.weights"),
     "meshc.report": ("meshrt.diagnostics", *_REPORT),
-    "meshc.cli": ("meshrt", *_EMIT, *_REPORT, "meshc.frontend", "meshc.report", "meshc"),
+    "meshc.cli": (*_RUNTIME, *_EMIT, "meshc.frontend", "meshc.report", "meshc"),
     "meshc.__main__": ("meshc.cli",),
     # The package's own front door and the driver that runs the pipeline.
-    "meshc": ("meshrt", *_EMIT, *_REPORT, "meshc.frontend", "meshc.report"),
+    "meshc": (*_RUNTIME, *_EMIT, "meshc.frontend", "meshc.report"),
 }
 
 #: Part -> top-level packages that neither it nor what lies inside it may import.

@@ -1,7 +1,11 @@
 """Writes the reference pages that are drawn from tables in the code: ``make docs``.
 
-    docs/errors.md   from the catalog of diagnostics
-    docs/report.md   from the fields of a report
+    docs/errors.md      from the catalog of diagnostics
+    docs/report.md      from the fields of a report
+    docs/operations.md  from the tables of the IR's levels
+    docs/program.md     its table of instructions
+    docs/kernels.md     its table of kernels
+    docs/targets.md     its tables of keys and presets
 
 A test checks that the pages in the tree are the current ones.
 """
@@ -16,6 +20,8 @@ from pathlib import Path
 from meshrt import exit_status
 from meshrt.diagnostics import CATALOG
 from meshrt.report_schema import FIELDS, SCHEMA, Field
+from tools.operations_page import operations_page
+from tools.table_sections import kernels_page, program_page, targets_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -105,7 +111,14 @@ def _section(field: Field) -> str:
 
 
 #: Page -> who writes its text.
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "report.md": report_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors_page,
+    "report.md": report_page,
+    "operations.md": operations_page,
+    "program.md": program_page,
+    "kernels.md": kernels_page,
+    "targets.md": targets_page,
+}
 
 
 def main() -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +11,6 @@ from meshc.cli.parameters import FILE, GRID, LAYERS
 from meshc.options import DTYPES, LOGITS, PHASES, CompileOptions
 from meshrt.diagnostics import MeshError
 from meshrt.progress import progress_for_stderr
-
-if TYPE_CHECKING:
-    from meshc.driver import Build
 
 #: What ``--emit`` can stop at; ``program`` is the text of program.mesh.
 LEVELS = ("graph", "tile", "mesh", "program")
@@ -54,19 +49,21 @@ def command(
     if output is not None and emit is None:
         check_replaceable(output)
     start = time.monotonic()
-    from meshc.driver import compile_model
-
     with progress_for_stderr(quiet) as progress:
-        build = compile_model(model, options, progress=progress, dump_ir=dump_ir, until=emit or "program")
+        progress.stage("importing torch")
+        from meshc.driver import compile_model
+        from meshc.passes.pipeline import timing_table
+
+        compiled = compile_model(model, options, progress=progress, dump_ir=dump_ir, until=emit or "program")
         if output is not None and emit is None:
             progress.stage("writing the build")
-            build.save(output)
+            compiled.save(output)
     if emit is not None:
-        _print_level(build.ir(emit), output)
+        _print_level(compiled.ir(emit), output)
     if time_passes:
-        _print_times(build)
+        click.echo(timing_table(compiled.pass_times), err=True)
     if output is not None and emit is None and not quiet:
-        click.echo(f"{output}: {build.summary()}, in {time.monotonic() - start:.1f} s")
+        click.echo(f"{output}: {compiled.summary()}, in {time.monotonic() - start:.1f} s")
 
 
 def check_replaceable(directory: Path) -> None:
@@ -86,10 +83,3 @@ def _print_level(text: str, output: Path | None) -> None:
         click.echo(text, nl=not text.endswith("\n"))
     else:
         output.write_text(text, encoding="utf-8")
-
-
-def _print_times(build: Build) -> None:
-    total = sum(seconds for _, seconds in build.pass_times) or 1.0
-    for name, seconds in build.pass_times:
-        print(f"{seconds:8.2f} s {seconds / total:6.1%}  {name}", file=sys.stderr)
-    print(f"{total:8.2f} s         in all passes", file=sys.stderr)

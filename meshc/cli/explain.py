@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import click
 
 from meshrt.diagnostics import CATALOG, MeshError
 from meshrt.diagnostics.suggest import did_you_mean
+
+#: Columns that text is wrapped at on a wider terminal.
+MAX_WIDTH = 100
 
 
 @click.command()
@@ -34,7 +38,8 @@ def command(code: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"code": wanted, "title": entry.title, "explanation": entry.explanation}, indent=2))
         return
     click.echo(f"{click.style(wanted, fg='red', bold=True)}: {click.style(entry.title, bold=True)}\n")
-    click.echo(entry.explanation.strip())
+    width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
+    click.echo(click.wrap_text(entry.explanation.strip(), width, preserve_paragraphs=True))
 
 
 def normalized(code: str) -> str:

@@ -13,14 +13,12 @@ def command(as_json: bool) -> None:
     """List the kernels with the tile operation each one carries out."""
     from rich.table import Table
 
-    from meshc.kernels.kernel import Kernel
-    from meshrt.entry_points import entry_points, load
+    from meshc.kernels.registry import kernels
     from meshrt.terminal import output_console
 
-    kernels: list[Kernel] = [load(entry) for entry in entry_points("meshc.kernels").values()]
-    kernels.sort(key=lambda kernel: (kernel.operation, kernel.rank, kernel.name))
+    found = sorted(kernels().values(), key=lambda kernel: (kernel.operation, kernel.rank, kernel.name))
     if as_json:
-        rows = [{"name": k.name, "operation": k.operation, "meaning": k.meaning, "rank": k.rank} for k in kernels]
+        rows = [{"name": k.name, "operation": k.operation, "meaning": k.meaning, "rank": k.rank} for k in found]
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -28,7 +26,7 @@ def command(as_json: bool) -> None:
     table.add_column("kernel", no_wrap=True, style="bold")
     table.add_column("what it does")
     shown = ""
-    for kernel in kernels:
+    for kernel in found:
         table.add_row("" if kernel.operation == shown else kernel.operation, kernel.name, kernel.meaning)
         shown = kernel.operation
     output_console().print(table)

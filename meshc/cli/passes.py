@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,17 +47,19 @@ def _show(cls: type[Pass]) -> None:
 
 
 def _documentation(cls: type[Pass]) -> str:
-    return inspect.cleandoc(cls.__doc__ or "")
+    """The docstring as plain text: cross references and literals lose their markup."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"\1", text).replace("``", "`")
 
 
 def _options(cls: type[Pass]) -> list[str]:
-    """``rows: int or none = none`` for each option, aligned."""
+    """``rows  int or none, default none`` for each option, aligned."""
     from meshc.ir.typed_values import word_text
     from meshc.passes.pass_options import options_of
 
     options = options_of(cls).values()
     width = max((len(option.name) for option in options), default=0)
-    return [f"{option.name.ljust(width)}  {option.kind}, {word_text(option.default)}" for option in options]
+    return [f"{option.name.ljust(width)}  {option.kind}, default {word_text(option.default)}" for option in options]
 
 
 def _plain(cls: type[Pass]) -> dict[str, Any]:

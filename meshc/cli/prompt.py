@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from meshrt.build import MANIFEST_FILE, TOKENIZER_DIRECTORY
+from meshrt.build import TOKENIZER_DIRECTORY, read_build
 from meshrt.diagnostics import MeshError
-from meshrt.manifest import Manifest, manifest_from_json
+from meshrt.manifest import Manifest
 
 
 class Tokenizer:
@@ -22,9 +22,9 @@ class Tokenizer:
 
     @classmethod
     def of_build(cls, build: Path) -> Tokenizer:
-        """Load it. Raises M0552 when the build has none, M0553 when it is of no use."""
+        """Load it. Raises what reading a build raises, M0552 when the build has none, M0553 when it is of no use."""
         folder = build / TOKENIZER_DIRECTORY
-        manifest = manifest_from_json((build / MANIFEST_FILE).read_text(encoding="utf-8"))
+        manifest = read_build(build).manifest
         if not folder.is_dir():
             raise MeshError(
                 "M0552",
@@ -58,6 +58,10 @@ class Tokenizer:
             raise MeshError("M0551", "the prompt has no tokens", helps=["write some text"])
         return {self._manifest.inputs[0].name: np.array([ids], dtype=np.int64)}
 
+    def text(self, token: int) -> str:
+        """The text of one token."""
+        return self._tokenizer.decode([token])
+
     def next_tokens(self, outputs: Mapping[str, np.ndarray], count: int) -> list[tuple[str, float]]:
         """The likeliest tokens after the last position: (text, probability), best first.
 
@@ -68,4 +72,4 @@ class Tokenizer:
         last = logits.reshape(-1, logits.shape[-1])[-1]
         weights = np.exp(last - last.max())
         best = np.argsort(-last, kind="stable")[:count]
-        return [(self._tokenizer.decode([int(i)]), float(weights[i] / weights.sum())) for i in best]
+        return [(self.text(int(i)), float(weights[i] / weights.sum())) for i in best]

@@ -27,6 +27,7 @@ TOP = 5
 @click.option("--target", metavar="NAME|FILE", help="Time the same program on another machine.")
 @click.option("--per-layer", is_flag=True, help="One row per layer in the report.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report; - for standard output.")
+@click.option("--no-table", is_flag=True, help="Do not print the report's table.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def command(
     build: Path,
@@ -37,6 +38,7 @@ def command(
     expect: Path | None,
     rtol: float | None,
     json_file: Path | None,
+    no_table: bool,
     quiet: bool,
     **chosen: object,
 ) -> None:
@@ -50,7 +52,7 @@ def command(
     from meshrt.tensor_files import read_tensors
 
     options = RunOptions(**chosen)  # type: ignore[arg-type]
-    files = RunFiles(outputs, expect, DEFAULT_RTOL if rtol is None else rtol, json_file)
+    files = RunFiles(outputs, expect, DEFAULT_RTOL if rtol is None else rtol, json_file, not no_table)
     tokenizer = None
     if prompt is not None:
         from meshc.cli.prompt import Tokenizer

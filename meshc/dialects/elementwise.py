@@ -60,5 +60,11 @@ UNARY: dict[str, tuple[Step, ...]] = {
     "identity": (("copy", ("x",)),),
 }
 
+#: Unary functions that give something else than zero for zero, so that padding must be cleared after them.
+NOT_ZERO_AT_ZERO = ("cos", "exp", "hardsigmoid", "log", "reciprocal", "rsqrt", "sigmoid")
+
+#: Unary functions that are infinite at zero: also their product with the zero of padding must be cleared.
+INFINITE_AT_ZERO = ("log", "reciprocal", "rsqrt")
+
 #: Binary functions by name, each one instruction.
 BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "max", "minimum": "min"}

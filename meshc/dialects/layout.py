@@ -45,7 +45,6 @@ class Block(ParametricType):
         return as_expr(p) * self.tile + i
 
 
-
 @dataclass(frozen=True, slots=True)
 class Cyclic(ParametricType):
     """Blocks dealt in turn: PE p holds blocks ``p, p + parts, ..`` of ``width`` elements each."""
@@ -80,7 +79,6 @@ class Cyclic(ParametricType):
         block = i // self.width * self.parts + p
         # A slot past the last block must not alias a real element of another PE.
         return select(binary("<", block, self.blocks), block * self.width + i % self.width, -1)
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +148,14 @@ class Heads(ParametricType):
     def padded(self) -> int:
         return self.tile * self.parts
 
+    def same_pairs(self, other: Heads) -> bool:
+        """Whether each column holds the same pairs of a head in both layouts."""
+
+        def pairing(heads: Heads) -> tuple[int, ...]:
+            return heads.groups, heads.columns, heads.pairs, heads.head_dim, heads.rotary, heads.interleaved
+
+        return pairing(self) == pairing(other)
+
     def in_group(self, p: ExprLike) -> Expr:
         """Whether PE p belongs to any group."""
         return binary("<", p, self.groups * self.columns)
@@ -192,7 +198,6 @@ class Heads(ParametricType):
         if self.groups * self.columns == self.parts and self.kv_local * self.groups == self.kv_heads:
             valid = binary(">=", dim, 0) if self.columns * self.pairs != self.all_pairs or self.head_dim % 2 else 1
         return select(valid, whole, -1)
-
 
 
 Layout = Block | Cyclic | Heads

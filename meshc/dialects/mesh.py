@@ -10,7 +10,7 @@ list ``[x0, x1, y0, y1, xs, ys]``, half open, with strides.
 from __future__ import annotations
 
 from meshc.ir.core import Operation
-from meshc.ir.spec import Count, Dialect, OpSpec, exactly, optional, required
+from meshc.ir.spec import AttributeSpec, Check, Count, Dialect, OpSpec, exactly, optional, required
 from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec, OptionSpec
 
 #: Attribute kinds of each kind of instruction option.
@@ -25,10 +25,8 @@ _OPTION_KINDS = {
 }
 
 
-def _declaration(name: str, meaning: str, *attributes: object) -> OpSpec:
-    return OpSpec(
-        f"mesh.{name}", meaning, results=exactly(0), attributes=tuple(attributes), effects=True  # type: ignore[arg-type]
-    )
+def _declaration(name: str, meaning: str, *attributes: AttributeSpec) -> OpSpec:
+    return OpSpec(f"mesh.{name}", meaning, results=exactly(0), attributes=attributes, effects=True)
 
 
 _DECLARATIONS = (
@@ -135,7 +133,7 @@ _STRUCTURE = (
 )
 
 
-def _arguments(spec: InstructionSpec):
+def _arguments(spec: InstructionSpec) -> Check:
     def check(op: Operation) -> str | None:
         given = len(op.attributes["args"])
         wanted = len(spec.operands)
@@ -144,7 +142,7 @@ def _arguments(spec: InstructionSpec):
     return check
 
 
-def _option(option: OptionSpec):
+def _option(option: OptionSpec) -> AttributeSpec:
     make = required if option.required else optional
     return make(option.name, *_OPTION_KINDS[option.kind], words=option.words)
 

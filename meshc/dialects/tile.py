@@ -8,50 +8,24 @@ source tensors here; the kernel that consumes one decides where its pieces lie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
+from meshc.dialects import graph_rules
+from meshc.dialects import tile_rules as rules
+from meshc.dialects.elementwise import BINARY, UNARY
 from meshc.dialects.functions import FUNCTIONS
-from meshc.dialects.layout import Block, Cyclic, Heads, Layout
-from meshc.ir.core import Operation
+from meshc.dialects.layout import Block, Cyclic, Heads
+from meshc.dialects.shard import ShardType
 from meshc.ir.spec import ANY, Count, Dialect, OpSpec, exactly, optional, required
-from meshc.ir.types import ParametricType
 
+#: Dtypes of each ``--dtype``: (operands of multiply-adds and moved tiles, everything else).
+DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16", "f16"), "f32": ("f32", "f32")}
 
-@dataclass(frozen=True, slots=True)
-class ShardType(ParametricType):
-    """A sharded value: dtype, tokens over y, features over x (``shard<"f32", block<64, 8>, block<96, 8>>``)."""
-
-    mnemonic: ClassVar[str] = "shard"
-    positional: ClassVar[tuple[str, ...]] = ("dtype", "y", "x")
-
-    dtype: str
-    y: Block
-    x: Layout
-
-    @property
-    def tile(self) -> tuple[int, int]:
-        """Tokens and features in each PE."""
-        return self.y.tile, self.x.tile
-
-    def with_dtype(self, dtype: str) -> ShardType:
-        """The same shards in another dtype."""
-        return ShardType(dtype, self.y, self.x)
-
-
-def _shards(op: Operation) -> str | None:
-    """Results of a distributed step are sharded."""
-    for result in op.results:
-        if not isinstance(result.type, ShardType):
-            return "its result must be a shard"
-    return None
-
-
-#: A function carries its batch and the tokens of a sequence.
+#: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
+_GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
+_TOKENS = (required("batch", "int"), required("sequence", "int"))
 _TILE_FUNCTIONS = tuple(
-    replace(row, attributes=(*row.attributes, required("batch", "int"), required("sequence", "int")))
-    if row.name == "func"
-    else row
+    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS), check=rules.function) if row.name == "func" else row
     for row in FUNCTIONS
 )
 
@@ -59,20 +33,20 @@ _ALGORITHM = optional("algorithm")
 _NUMBER = ("float", "int")
 
 _ROWS = (
-    OpSpec("tile.weight", "a whole source tensor by its name", attributes=(required("name"),)),
+    OpSpec("tile.weight", "a whole source tensor by its name", attributes=(required("name"),), check=rules.weight),
     OpSpec(
         "tile.embedding",
         "rows of a table (first operand) for the token ids (second operand)",
         operands=exactly(2),
         attributes=(required("sequence", "int"), _ALGORITHM),
-        check=_shards,
+        check=rules.embedding,
     ),
     OpSpec(
         "tile.position_embedding",
         "rows of a table by the position of each token",
         operands=exactly(1),
         attributes=(required("sequence", "int"), _ALGORITHM),
-        check=_shards,
+        check=rules.shards(0),
     ),
     OpSpec(
         "tile.gemm",
@@ -81,42 +55,47 @@ _ROWS = (
         operands=Count(2, None),
         results=Count(1, None),
         attributes=(required("parts", "list"), _ALGORITHM),
-        check=_shards,
+        check=rules.gemm,
     ),
     OpSpec(
         "tile.gemm_transposed",
         "an input times a weight whose output features lie over y before, over x after",
         operands=Count(2, 3),
-        attributes=(required("order", words=("nk", "kn")), required("start", "int"), required("stop", "int"), _ALGORITHM),
-        check=_shards,
+        attributes=(
+            required("order", words=("nk", "kn")),
+            required("start", "int"),
+            required("stop", "int"),
+            _ALGORITHM,
+        ),
+        check=rules.gemm_transposed,
     ),
     OpSpec(
         "tile.rms_norm",
         "x over the root of its mean square, times a weight",
         operands=Count(1, 2),
         attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), _ALGORITHM),
-        check=_shards,
+        check=rules.both(rules.shards(1), rules.same_cut, rules.norm),
     ),
     OpSpec(
         "tile.layer_norm",
         "x less its mean over its standard deviation, times a weight, plus a bias",
         operands=Count(1, 3),
         attributes=(required("eps", *_NUMBER), _ALGORITHM),
-        check=_shards,
+        check=rules.both(rules.shards(1), rules.same_cut),
     ),
     OpSpec(
         "tile.phases",
         "cosines and sines of position times frequency",
         operands=exactly(1),
         attributes=(optional("scale", *_NUMBER), required("sequence", "int"), _ALGORITHM),
-        check=_shards,
+        check=rules.both(rules.shards(0), rules.by_heads),
     ),
     OpSpec(
         "tile.rope",
         "pairs of the first operand turned by the phases",
         operands=exactly(2),
         attributes=(_ALGORITHM,),
-        check=_shards,
+        check=rules.both(rules.shards(), rules.by_heads),
     ),
     OpSpec(
         "tile.attention",
@@ -134,33 +113,33 @@ _ROWS = (
             optional("softcap", *_NUMBER),
             _ALGORITHM,
         ),
-        check=_shards,
+        check=rules.both(rules.shards(), rules.by_heads),
     ),
     OpSpec(
         "tile.glu",
         "activation(gate) * up",
         operands=exactly(2),
-        attributes=(required("activation"), _ALGORITHM),
-        check=_shards,
+        attributes=(required("activation", words=UNARY), _ALGORITHM),
+        check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
         "tile.unary",
         "a function of each element",
         operands=exactly(1),
-        attributes=(required("function"), _ALGORITHM),
-        check=_shards,
+        attributes=(required("function", words=UNARY), _ALGORITHM),
+        check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
         "tile.binary",
         "a function of pairs of elements, or of elements and a number",
         operands=Count(1, 2),
         attributes=(
-            required("function"),
+            required("function", words=BINARY),
             optional("scalar", *_NUMBER),
             optional("reversed", "bool"),
             _ALGORITHM,
         ),
-        check=_shards,
+        check=rules.elementwise,
     ),
     OpSpec(
         "tile.repeat",
@@ -170,11 +149,9 @@ _ROWS = (
         attributes=(required("count", "int"), required("counter")),
         regions=exactly(1),
         ends_with="tile.yield",
-        check=_shards,
+        check=rules.both(rules.shards(), graph_rules.repeat),
     ),
-    OpSpec(
-        "tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True
-    ),
+    OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
     OpSpec(
         "tile.output",
         "the results that leave the wafer, by name and with the shape that the user sees",
@@ -182,6 +159,7 @@ _ROWS = (
         results=exactly(0),
         attributes=(required("names", "list"), required("shapes", "list")),
         effects=True,
+        check=rules.output,
     ),
 )
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshc.ir.core import Block, Module, Operation
-from meshrt.program.expr import Expr, ExprLike, substitute
+from meshrt.diagnostics import MeshError
+from meshrt.program.expr import Expr, ExprLike, Int, substitute
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import (
     Buffer,
@@ -34,7 +35,18 @@ from meshrt.program.model import (
 
 
 def emit_program(module: Module) -> Program:
-    """The program of a mesh-level module whose buffers have addresses and whose streams have colors."""
+    """The program of a mesh-level module.
+
+    Raises M0404 where its buffers have no addresses or its streams no colors.
+    """
+    for what, attribute, guilty in (("stream", "color", "allocate-colors"), ("buffer", "address", "plan-memory")):
+        for op in module.walk():
+            if op.name == f"mesh.{what}" and attribute not in op.attributes:
+                raise MeshError(
+                    "M0404",
+                    f"the {what} {op.attributes['name']} has no {attribute}",
+                    helps=[f"run the pass {guilty} before"],
+                )
     ops = tuple(OpInfo(name, location) for name, location in module.attributes["ops"])
     return Program(ops, tuple(_region(op) for op in module.body.ops if op.name == "mesh.region"))
 
@@ -107,12 +119,17 @@ def _port(a: dict[str, Any], colors: Mapping[str, ExprLike]) -> Port:
         a["direction"],
         a["side"],
         Rect(*a["rect"]),
-        int(colors[a["color"].name]),  # type: ignore[arg-type]
+        _number(substitute(a["color"], colors)),
         a["dtype"],
         tuple(a["shape"]),
         a["count"],
         tuple(a["indices"]),
     )
+
+
+def _number(color: Expr) -> int:
+    assert isinstance(color, Int), "a port's color is a stream or a number"
+    return color.value
 
 
 def _body(block: Block, colors: Mapping[str, ExprLike]) -> tuple[Statement, ...]:
@@ -124,10 +141,14 @@ def _statement(op: Operation, colors: Mapping[str, ExprLike]) -> Statement:
     match op.name:
         case "mesh.for":
             return For(
-                a["counter"], _expr(a["start"], colors), _expr(a["stop"], colors), _body(op.regions[0], colors)
+                a["counter"],
+                substitute(a["start"], colors),
+                substitute(a["stop"], colors),
+                _body(op.regions[0], colors),
             )
         case "mesh.if":
-            return If(_expr(a["condition"], colors), _body(op.regions[0], colors), _body(op.regions[1], colors))
+            then, otherwise = [*op.regions, Block()][:2]
+            return If(substitute(a["condition"], colors), _body(then, colors), _body(otherwise, colors))
         case "mesh.until":
             return Until(a["flag"], _body(op.regions[0], colors))
         case "mesh.scope":
@@ -138,7 +159,7 @@ def _statement(op: Operation, colors: Mapping[str, ExprLike]) -> Statement:
         if option.name in a:
             value = a[option.name]
             if isinstance(value, Expr):
-                value = _expr(value, colors)
+                value = substitute(value, colors)
             elif isinstance(value, list | tuple):
                 value = tuple(value)
             options.append((option.name, value))
@@ -146,12 +167,8 @@ def _statement(op: Operation, colors: Mapping[str, ExprLike]) -> Statement:
     return Instruction(opcode, args, tuple(options))
 
 
-def _expr(expr: Expr, colors: Mapping[str, ExprLike]) -> Expr:
-    return substitute(expr, colors)
-
-
 def _view(view: View, colors: Mapping[str, ExprLike]) -> View:
     dims = None
     if view.dims is not None:
-        dims = tuple(Dim(_expr(d.extent, colors), _expr(d.stride, colors)) for d in view.dims)
-    return View(view.buffer, _expr(view.offset, colors), dims)
+        dims = tuple(Dim(substitute(d.extent, colors), substitute(d.stride, colors)) for d in view.dims)
+    return View(view.buffer, substitute(view.offset, colors), dims)

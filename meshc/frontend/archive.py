@@ -77,13 +77,9 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(64)
     except FileNotFoundError:
-        raise MeshError(
-            "M0101", f"there is no model file {path.name}", place=place, helps=_similar(path)
-        ) from None
+        raise MeshError("M0101", f"there is no model file {path.name}", place=place, helps=_similar(path)) from None
     except OSError as failure:
-        raise MeshError(
-            "M0101", f"{path.name} cannot be read: {failure.strerror or failure}", place=place
-        ) from failure
+        raise MeshError("M0101", f"{path.name} cannot be read: {failure.strerror or failure}", place=place) from failure
 
 
 def _similar(path: Path) -> list[str]:
@@ -103,7 +99,6 @@ def _identify_zip(path: Path, place: Place) -> Kind:
             "M0102",
             f"{path.name} is cut off or damaged: its archive has no valid directory at its end",
             place=place,
-            notes=[f"the file has {path.stat().st_size} bytes"],
             helps=["copy or export the model again, and compare the sizes"],
         ) from None
     inner = {name.partition("/")[2] for name in members}

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from meshrt.diagnostics import MeshError
+from torch._dynamo.exc import TorchDynamoException
 from torch.export import ExportedProgram
 
-from meshc.frontend.source_locations import strip_absolute_paths
+from meshc.frontend.quiet_torch import quiet_torch
+from meshc.frontend.source_locations import FRAMEWORK, package_relative, strip_absolute_paths
+from meshrt.diagnostics import MeshError
 
 #: What torch.export raises when a model cannot be traced; a model's own forward may raise any of them too.
 EXPORT_FAILURES = (
@@ -23,13 +25,11 @@ EXPORT_FAILURES = (
     LookupError,
     AssertionError,
     NotImplementedError,
-    torch._dynamo.exc.TorchDynamoException,
+    TorchDynamoException,
 )
 
 
-def export_module(
-    module: torch.nn.Module, example_inputs: Any, *, dynamic_shapes: Any = None
-) -> ExportedProgram:
+def export_module(module: torch.nn.Module, example_inputs: Any, *, dynamic_shapes: Any = None) -> ExportedProgram:
     """Export a module for the compiler; its training mode and gradients are left as they were.
 
     ``example_inputs`` is one tensor, a sequence of positional inputs or a mapping of keyword inputs.
@@ -42,18 +42,19 @@ def export_module(
     args, kwargs = _split_inputs(example_inputs)
     target = logits_only(module) if is_transformers_model(module) else module
     try:
-        with _inference(target), torch.no_grad():
+        with _inference(target), quiet_torch(), torch.no_grad():
             exported = torch.export.export(target, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
     except EXPORT_FAILURES as failure:
         raise MeshError(
             "M0109",
             f"torch.export cannot trace {type(module).__name__}",
-            notes=[_first_lines(failure)],
+            notes=[*_user_line(failure), _first_sentence(failure)],
             helps=[
                 "make forward() free of Python branches on tensor values and of side effects",
                 "torch.export.export(module, example_inputs, strict=False) alone shows the whole failure",
             ],
         ) from failure
+    _drop_checks(exported)
     strip_absolute_paths(exported.graph_module)
     return exported
 
@@ -84,6 +85,15 @@ def logits_only(model: torch.nn.Module) -> torch.nn.Module:
     return view
 
 
+def _drop_checks(exported: ExportedProgram) -> None:
+    """Remove the checks that torch inserts before every cast: they hold by construction and compute nothing."""
+    graph = exported.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
+    exported.graph_module.recompile()
+
+
 @contextmanager
 def _inference(module: torch.nn.Module) -> Iterator[None]:
     """Run with every submodule in inference mode; put each back afterwards."""
@@ -105,7 +115,19 @@ def _split_inputs(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]
     return tuple(example_inputs), {}
 
 
-def _first_lines(failure: BaseException, limit: int = 3) -> str:
-    """The first lines of a failure's text: torch appends pages of advice and stack."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    return f"{type(failure).__name__}: " + " ".join(lines[:limit])
+def _first_sentence(failure: BaseException) -> str:
+    """What a failure says first: torch appends pages of advice and stack."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or ["no message"]
+    return f"{type(failure).__name__}: {lines[0].partition('  (')[0][:300]}"
+
+
+def _user_line(failure: BaseException) -> list[str]:
+    """Where in the user's code the failure happened: the innermost frame outside torch and this package."""
+    found: list[str] = []
+    frame = failure.__traceback__
+    while frame is not None:
+        file = package_relative(frame.tb_frame.f_code.co_filename)
+        if frame.tb_frame.f_code.co_name == "forward" and not file.startswith(FRAMEWORK):
+            found = [f"at {file}:{frame.tb_lineno}"]
+        frame = frame.tb_next
+    return found

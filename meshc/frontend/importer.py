@@ -10,30 +10,33 @@ Floating-point dtypes are one (f32): a model's casts to bf16 and back leave no t
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from meshrt.diagnostics import MeshError
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from meshc.frontend.aten import CONVERTERS
 from meshc.frontend.aten.site import DTYPES, Held, Site, Traced
+from meshc.frontend.extents import symbol_values
 from meshc.frontend.imported import ImportedInput, ImportedModel, weights_digest
 from meshc.frontend.source_locations import node_location
-from meshc.frontend.specialise import _symbol_values as symbol_values
-from meshc.ir.core import Block, Builder, Module, Operation, TensorType, Value
+from meshc.frontend.source_tensors import NARROW_FLOATS, SourceTensors, embedding_tables, on_meta, packet_of
+from meshc.ir.core import UNKNOWN, Block, Builder, Location, Module, Operation, TensorType, Value
 from meshc.ir.printer import print_module
+from meshrt.diagnostics import MeshError
 
 #: The graph passes, in order, that follow importing.
 GRAPH_PIPELINE = (
     "canonicalize",
     "recognise-positions",
     "fuse-linear",
+    "canonicalize",
+    "split-projections",
     "recognise-softmax",
     "fuse-layer-norm",
     "fuse-rms-norm",
@@ -42,9 +45,12 @@ GRAPH_PIPELINE = (
     "fuse-attention",
     "fuse-rope",
     "pack-heads",
+    "canonicalize",
     "split-projections",
     "fuse-glu",
     "fold-weights",
+    "canonicalize",
+    "require-covered",
     "roll-layers",
 )
 
@@ -54,8 +60,6 @@ _MODE_WRAPPERS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 #: Checks: nothing is computed by them.
 _CHECKS = ("aten._assert", "aten.sym_constrain", "aten._functional_assert", "aten._functional_sym_constrain")
 
-_NARROW_FLOATS = (torch.float16, torch.bfloat16)
-
 
 def import_exported(
     exported: ExportedProgram,
@@ -64,8 +68,11 @@ def import_exported(
     seq: int | None = None,
     name: str = "model",
     tokenizer_files: Mapping[str, bytes] | None = None,
+    record: list[ImportedCall] | None = None,
 ) -> ImportedModel:
     """The graph, weights and inputs of an exported program at one batch and sequence length.
+
+    ``record`` receives one row for each ATen call, in order, with the operations that it became.
 
     Raises M0107 and M0108 where the export does not allow these extents, M0111 where the model returns no
     tensor and M0112 where a shape depends on the values of the model's inputs.
@@ -79,11 +86,23 @@ def import_exported(
             exported = exported.run_decompositions({})
             importer = _Importer(exported, symbol_values(exported, batch, seq))
             importer.run()
+    if record is not None:
+        record += importer.calls
     module = importer.module()
     used = {op.attributes["name"] for op in module.walk() if op.name == "graph.weight"}
-    weights = {n: t for n, t in importer.weights.items() if n in used}
+    weights = {n: t for n, t in importer.sources.weights.items() if n in used}
     digest = weights_digest(print_module(module), weights)
     return ImportedModel(module, weights, tuple(importer.inputs), digest, name, dict(tokenizer_files or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedCall:
+    """One ATen call of the export: ``constant`` where importing computed it, else the operations that it became."""
+
+    target: str
+    location: Location
+    constant: bool
+    operations: tuple[Operation, ...] = ()
 
 
 class _MutationError(Exception):
@@ -97,22 +116,18 @@ class _Importer:
         self.exported = exported
         self.symbols = symbols
         self.inputs: list[ImportedInput] = []
-        self.weights: dict[str, torch.Tensor] = {}
+        self.calls: list[ImportedCall] = []
         self.block = Block()
         self.builder = Builder(self.block)
-        self._weights_block = Block()
-        self._weight_values: dict[str, Value] = {}
-        self._named: dict[int, tuple[torch.Tensor, str]] = {}
-        self._tied: dict[tuple[Any, ...], str] = {}
-        self._by_content: dict[tuple[Any, ...], str] = {}
-        self._tables = _tables(exported)
+        self.sources = SourceTensors(embedding_tables(exported))
+        self._extents: dict[Any, int] = {}
         self._result: Value | None = None
 
     def module(self) -> Module:
         """The imported graph."""
         assert self._result is not None
         used = {operand for op in self.block.ops for operand in op.operands} | {self._result}
-        ops = [op for op in self._weights_block.ops if op.result in used] + self.block.ops
+        ops = [op for op in self.sources.block.ops if op.result in used] + self.block.ops
         self.block.ops = []
         for op in ops:
             self.block.append(op)
@@ -138,9 +153,9 @@ class _Importer:
                 if not isinstance(tensor, torch.Tensor):
                     env[node] = tensor
                 elif spec.kind == InputKind.PARAMETER:
-                    env[node] = self._parameter(spec.target, tensor)
+                    env[node] = self.sources.parameter(spec.target, tensor)
                 else:
-                    env[node] = self._buffer(spec.target, tensor, writes)
+                    env[node] = self.sources.buffer(spec.target, tensor, writes)
         returned = self._interpret(program.graph_module, env)
         kinds = [s.kind for s in program.graph_signature.output_specs]
         outputs = [h for h, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
@@ -169,82 +184,42 @@ class _Importer:
         argument = Value(TensorType(shape, dtype), name, self.block, index)
         self.block.args.append(argument)
         self.inputs.append(ImportedInput(name, shape, dtype))
-        return Traced(argument, _meta(value.dtype, shape))
+        return Traced(argument, on_meta(value.dtype, shape))
 
     def _extent(self, extent: int | torch.SymInt) -> int:
+        """An extent as a number. Raises TypeError where it holds other symbols than batch and sequence length."""
         if isinstance(extent, torch.SymInt):
-            return int(extent.node.expr.xreplace(self.symbols))
+            expr = extent.node.expr
+            if expr not in self._extents:
+                self._extents[expr] = int(expr.xreplace(self.symbols))
+            return self._extents[expr]
         return extent
-
-    def _parameter(self, name: str, tensor: torch.Tensor) -> Traced:
-        """A parameter by its own name; parameters that share storage, or an embedding's content, share a name."""
-        key: tuple[Any, ...] = (id(tensor),)
-        if tensor.device.type != "meta":
-            key = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
-        if key not in self._tied:
-            self._tied[key] = self._same_table(name, tensor) or name
-        name = self._tied[key]
-        self.weights.setdefault(name, tensor.detach())
-        return Traced(self._weight(name, tensor), _meta(tensor.dtype, tensor.shape))
-
-    def _same_table(self, name: str, tensor: torch.Tensor) -> str | None:
-        """The name of an embedding with the same content: an output head that was saved apart from it."""
-        if tensor.dim() != 2 or tensor.device.type == "meta":
-            return None
-        for other, held in self.weights.items():
-            alike = held.shape == tensor.shape and held.dtype == tensor.dtype
-            if alike and (name in self._tables or other in self._tables) and torch.equal(held, tensor):
-                return other
-        return None
-
-    def _buffer(self, name: str, tensor: torch.Tensor, writes: bool) -> torch.Tensor:
-        """A buffer or lifted constant, to be computed with; cloned where the trace writes into tensors."""
-        if tensor.device.type == "meta":
-            tensor = stand_in(tensor)
-        tensor = tensor.detach()
-        if tensor.dtype in _NARROW_FLOATS:
-            tensor = tensor.float()
-        elif writes:
-            tensor = tensor.clone()
-        self._named[id(tensor)] = (tensor, f"const.{name}")
-        return tensor
-
-    def _weight(self, name: str, tensor: torch.Tensor) -> Value:
-        if name not in self._weight_values:
-            kind = TensorType(tuple(tensor.shape), DTYPES[tensor.dtype])
-            op = Operation("graph.weight", [], [kind], {"name": name})
-            self._weight_values[name] = self._weights_block.append(op).result
-        return self._weight_values[name]
-
-    def _constant(self, tensor: torch.Tensor) -> Value:
-        """The weight that holds a constant; equal constants are one weight."""
-        if id(tensor) in self._named:
-            name = self._named[id(tensor)][1]
-        else:
-            flat = tensor.contiguous().reshape(-1)
-            content = hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).digest() if flat.numel() else b""
-            key = (tuple(tensor.shape), tensor.dtype, content)
-            name = self._by_content.setdefault(key, f"const.{len(self._by_content)}")
-        self.weights.setdefault(name, tensor.contiguous())
-        return self._weight(name, tensor)
 
     # Nodes
 
     def _interpret(self, module: torch.nn.Module, env: dict[torch.fx.Node, Any]) -> Any:
         """Run a graph's nodes in order; ``env`` holds its placeholders. Returns what its output node returns."""
         graph: torch.fx.Graph = module.graph  # type: ignore[assignment]
+        waiting = {node: len(node.users) for node in graph.nodes}
         for node in graph.nodes:
             if node.op == "placeholder":
                 continue
             if node.op == "get_attr":
                 held = operator.attrgetter(str(node.target))(module)
-                env[node] = self._buffer(str(node.target), held, True) if isinstance(held, torch.Tensor) else held
+                env[node] = (
+                    self.sources.buffer(str(node.target), held, True) if isinstance(held, torch.Tensor) else held
+                )
                 continue
             args = pytree.tree_map_only(torch.fx.Node, lambda n: env[n], list(node.args))
             if node.op == "output":
                 return args[0]
             kwargs = pytree.tree_map_only(torch.fx.Node, lambda n: env[n], dict(node.kwargs))
             env[node] = self._call(node, args, kwargs)
+            for used in node.all_input_nodes:
+                # Constants may be large (a mask has tokens x tokens elements): keep them no longer than they are read.
+                waiting[used] -= 1
+                if not waiting[used]:
+                    del env[used]
         return ()
 
     def _call(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -258,24 +233,38 @@ class _Importer:
             return None
         leaves = pytree.tree_leaves((args, kwargs))
         if not any(isinstance(leaf, Traced) for leaf in leaves) or target is operator.getitem:
-            return target(*_in_f32(args), **_in_f32(kwargs))
+            if _is_aten(target):
+                self.calls.append(ImportedCall(str(target), UNKNOWN, constant=True))
+            return target(*_on_cpu(_in_f32(args)), **_on_cpu(_in_f32(kwargs)))
         out = self._shapes(node, args, kwargs)
         if not any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(out)):
             return out
         if _writes(node):
             raise _MutationError
-        return self._convert(node, args, kwargs, out)
+        before = len(self.block.ops)
+        made = self._convert(node, args, kwargs, out)
+        operations = tuple(self.block.ops[before:])
+        self.calls.append(ImportedCall(str(target), self.builder.location, constant=False, operations=operations))
+        return made
 
     def _shapes(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """What the call gives on the meta device: tensors without data, or a number (a size)."""
+        """What the call gives, as tensors on the meta device or a number (a size).
+
+        The export's own record serves where its symbols are known; else the call is made on the meta device.
+        """
+        recorded = node.meta.get("val")
+        if recorded is not None and not isinstance(recorded, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            try:
+                return pytree.tree_map_only(
+                    torch.Tensor, lambda t: on_meta(t.dtype, [self._extent(n) for n in t.shape]), recorded
+                )
+            except TypeError:
+                # A symbol that stands for neither batch nor sequence: numbers that the export left open.
+                pass
         target: Any = node.target
         try:
-            return target(*_on_meta(_in_f32(args)), **_on_meta(_in_f32(kwargs)))
+            return target(*_onon_meta(_in_f32(args)), **_onon_meta(_in_f32(kwargs)))
         except (RuntimeError, NotImplementedError, IndexError) as failure:
-            out = node.meta.get("val")
-            extents = [n for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor) for n in t.shape]
-            if out is not None and not any(isinstance(n, torch.SymInt) for n in extents):
-                return pytree.tree_map_only(torch.Tensor, lambda t: _meta(t.dtype, t.shape), out)
             raise MeshError(
                 "M0112",
                 f"the shape of {target}'s result depends on the values of the model's inputs",
@@ -286,9 +275,9 @@ class _Importer:
     def _convert(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any], out: Any) -> Any:
         target: Any = node.target
         self.builder.location = node_location(node)
-        converter = CONVERTERS.get(_packet(target))
+        converter = CONVERTERS.get(packet_of(target))
         if converter is not None:
-            site = Site(str(target), _bound(target, args, kwargs), out, self.builder, self._constant)
+            site = Site(str(target), _bound(target, args, kwargs), out, self.builder, self.sources.constant)
             made = converter(site)
             if isinstance(made, Value):
                 return Traced(made, out)
@@ -302,7 +291,7 @@ class _Importer:
 
         def encode(held: Any) -> Any:
             if isinstance(held, (Traced, torch.Tensor)):
-                operands.append(held.value if isinstance(held, Traced) else self._constant(held))
+                operands.append(held.value if isinstance(held, Traced) else self.sources.constant(held))
                 return f"%{len(operands) - 1}"
             if isinstance(held, (list, tuple)):
                 return tuple(encode(h) for h in held)
@@ -326,20 +315,8 @@ class _Importer:
 _NO_MEANING = ("device", "layout", "pin_memory", "memory_format")
 
 
-def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-    """Plausible values for a buffer without data (a model traced on the meta device).
-
-    A timing-only build needs the *kind* of a mask or rotary embedding, not its numbers: square integer or
-    boolean buffers become causal masks, vectors the usual rotary frequencies, the rest ones.
-    """
-    shape = tuple(tensor.shape)
-    if not tensor.dtype.is_floating_point:
-        if len(shape) >= 2 and shape[-1] == shape[-2]:
-            return torch.ones(shape, dtype=tensor.dtype).tril()
-        return torch.arange(tensor.numel(), dtype=torch.int64).to(tensor.dtype).reshape(shape)
-    if len(shape) == 1 and shape[0] > 1:
-        return (10000.0 ** (-torch.arange(shape[0], dtype=torch.float32) / shape[0])).to(tensor.dtype)
-    return torch.ones(shape, dtype=tensor.dtype)
+def _is_aten(target: Any) -> bool:
+    return str(target).startswith("aten.") and not str(target).startswith("aten.sym_")
 
 
 def _graphs(module: torch.nn.Module) -> list[torch.fx.GraphModule]:
@@ -351,36 +328,19 @@ def _writes(node: torch.fx.Node) -> bool:
     return schema is not None and schema.is_mutable
 
 
-def _packet(target: Any) -> str:
-    """``aten.view`` of ``aten.view.default``."""
-    return ".".join(str(target).split(".")[:2])
-
-
-def _tables(exported: ExportedProgram) -> set[str]:
-    """Names of the parameters that embeddings look up in."""
-    signature = exported.graph_signature
-    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    found = set()
-    for node in exported.graph.nodes:
-        if node.op == "call_function" and _packet(node.target) == "aten.embedding":
-            table = node.args[0]
-            if isinstance(table, torch.fx.Node) and table.name in names:
-                found.add(names[table.name])
-    return found
-
-
-def _meta(dtype: torch.dtype, shape: Any) -> torch.Tensor:
-    return torch.empty(tuple(shape), dtype=torch.float32 if dtype in _NARROW_FLOATS else dtype, device="meta")
-
-
 def _in_f32(structure: Any) -> Any:
     """Arguments with f16 and bf16 asked for as f32: constants are computed as exactly as their sources allow."""
     return pytree.tree_map_only(
-        torch.dtype, lambda dtype: torch.float32 if dtype in _NARROW_FLOATS else dtype, structure
+        torch.dtype, lambda dtype: torch.float32 if dtype in NARROW_FLOATS else dtype, structure
     )
 
 
-def _on_meta(structure: Any) -> Any:
+def _on_cpu(structure: Any) -> Any:
+    """Arguments with every device the CPU: a model traced on another one, or on meta, has its constants here."""
+    return pytree.tree_map_only(torch.device, lambda _: torch.device("cpu"), structure)
+
+
+def _onon_meta(structure: Any) -> Any:
     def moved(held: Any) -> Any:
         if isinstance(held, Traced):
             return held.meta

@@ -24,7 +24,7 @@ _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 _OWN_PACKAGE = Path(__file__).resolve().parents[1].as_posix()
 
 #: Path prefixes of frames that are never the user's line: the framework and this compiler's own wrappers.
-_FRAMEWORK = ("torch/", "meshc/")
+FRAMEWORK = ("torch/", "meshc/")
 
 #: Building blocks that models call (activations, Conv1D, attention functions): the line of the model that
 #: called them says more. Model code lies under ``transformers/models``.
@@ -36,15 +36,16 @@ def node_location(node: torch.fx.Node) -> Location:
     """The user's innermost line that made this node, and the path of the module that ran it.
 
     Frames of torch itself are passed over (the line that *called* ``nn.Linear`` counts, not the one inside
-    it), and those of transformers' building blocks where a line of the model called them. The file is relative to its package; a file of no known package is given by its name alone, so that
-    no machine's directories reach the output. Nodes without a trace give :data:`meshc.ir.core.UNKNOWN`.
+    it), and those of transformers' building blocks where a line of the model called them. The file is relative
+    to its package; a file of no known package is given by its name alone, so that no machine's directories
+    reach the output. Nodes without a trace give :data:`meshc.ir.core.UNKNOWN`.
     """
     modules = module_stack(node)
     scope = modules[-1][0] if modules else ""
     packages = [class_name.partition(".")[0] for _, class_name in modules]
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
     candidates = [(package_relative(file, packages), int(line)) for file, line in reversed(frames)]
-    candidates = [frame for frame in candidates if not frame[0].startswith(_FRAMEWORK)]
+    candidates = [frame for frame in candidates if not frame[0].startswith(FRAMEWORK)]
     if not candidates:
         return Location(scope=scope) if scope else UNKNOWN
     file, line = next((frame for frame in candidates if _is_model_code(frame[0])), candidates[0])

@@ -9,18 +9,18 @@ archive recorded for it. And what a trace computes from shapes (``size`` -> ``Nu
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from meshrt.diagnostics import MeshError, Place
 from torch.export import ExportedProgram
 
 from meshc.frontend.export import EXPORT_FAILURES, export_module
+from meshc.frontend.quiet_torch import quiet_torch
 from meshc.frontend.shape_arithmetic import fold_shape_arithmetic
 from meshc.frontend.source_locations import strip_absolute_paths
+from meshrt.diagnostics import MeshError, Place
 
 #: ``/path/modeling_llama.py(248): forward``, a frame as a trace records it.
 _TRACED_FRAME = re.compile(r"^\s*(?P<file>[^\s()<>][^()<>]*)\((?P<line>\d+)\): (?P<function>\S+)$", re.MULTILINE)
@@ -43,7 +43,7 @@ def convert_torchscript(path: Path, batch: int | None, seq: int | None) -> Expor
         )
     sample = torch.zeros((1 if batch is None else batch, seq), dtype=torch.int64)
     try:
-        script = torch.jit.load(str(path), map_location="cpu")
+        script: Any = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as failure:
         raise MeshError(
             "M0102",
@@ -55,8 +55,7 @@ def convert_torchscript(path: Path, batch: int | None, seq: int | None) -> Expor
     _check_inputs(script, path)
     script.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet_torch(), torch.no_grad():
             exported = _convert(script, sample)
     except (*EXPORT_FAILURES, MeshError) as failure:
         notes = list(failure.diagnostic.notes) if isinstance(failure, MeshError) else [_first_line(failure)]
@@ -67,14 +66,14 @@ def convert_torchscript(path: Path, batch: int | None, seq: int | None) -> Expor
             notes=notes,
             helps=[
                 "a trace may have its example's shape built in: try the --batch and --seq that it was traced with",
-                "torch.export.export(model, (input_ids,)) where the model's code is gives a .pt2 that needs no conversion",
+                "or make a .pt2, which needs no conversion, where the model's code is: meshc trace file.py:function",
             ],
         ) from failure
     strip_absolute_paths(exported.graph_module)
     return exported
 
 
-def _check_inputs(script: torch.jit.ScriptModule, path: Path) -> None:
+def _check_inputs(script: Any, path: Path) -> None:
     """Only models of one input, the token ids, can be given a sample: TorchScript has no shapes to go by."""
     arguments = [a for a in script.forward.schema.arguments if a.name != "self"]
     needed = [a.name for a in arguments if not a.has_default_value()]
@@ -89,9 +88,11 @@ def _check_inputs(script: torch.jit.ScriptModule, path: Path) -> None:
     )
 
 
-def _convert(script: torch.jit.ScriptModule, sample: torch.Tensor) -> ExportedProgram:
+def _convert(script: Any, sample: torch.Tensor) -> ExportedProgram:
     # The converter is imported here: it pulls in torch's quantization passes, which no other input needs.
     from torch._export import converter as torch_converter
+
+    classes = {path: module.original_name for path, module in script.named_modules()}
 
     class LocatedGraphConverter(torch_converter.TS2FXGraphConverter):
         """The converter's graph builder, which also notes where each operator comes from."""
@@ -101,7 +102,7 @@ def _convert(script: torch.jit.ScriptModule, sample: torch.Tensor) -> ExportedPr
             super().convert_node(node)
             added = len(self.fx_graph.nodes) - before
             if added:
-                meta = _source_meta(node.sourceRange(), node.scopeName())
+                meta = _source_meta(node.sourceRange(), node.scopeName(), classes)
                 last = list(self.fx_graph.nodes)[-added:]
                 for new in last:
                     new.meta.update(meta)
@@ -133,9 +134,9 @@ def _name_inputs(module: torch.fx.GraphModule, names: Sequence[str]) -> None:
     module.recompile()
 
 
-def _source_meta(source: str, scope: str) -> dict[str, Any]:
+def _source_meta(source: str, scope: str, classes: Mapping[str, str]) -> dict[str, Any]:
     """An operator's recorded source range and scope as the metadata that torch.export writes."""
-    meta: dict[str, Any] = {"nn_module_stack": _module_stack(scope)}
+    meta: dict[str, Any] = {"nn_module_stack": _module_stack(scope, classes)}
     frames = [(m["file"], m["line"]) for m in _TRACED_FRAME.finditer(source) if m["function"] == "forward"]
     if not frames:
         scripted = [m for m in _SCRIPTED_FRAME.finditer(source) if m["file"] and not m["serialized"]]
@@ -147,16 +148,28 @@ def _source_meta(source: str, scope: str) -> dict[str, Any]:
     return meta
 
 
-def _module_stack(scope: str) -> dict[str, tuple[str, str]]:
-    """``Root::/Model::model/Layer::layers.0`` as nested module paths, keyed as torch.export keys them."""
+def _module_stack(scope: str, classes: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """``Root::/Model::model/Layer::layers.0`` as nested module paths, keyed as torch.export keys them.
+
+    ``classes`` maps the paths of the model's modules to the names of their classes.
+    """
     stack: dict[str, tuple[str, str]] = {}
     path = ""
     for step in scope.split("/"):
         kind, _, name = step.partition("::")
         if name:
-            path = name if not path or name.startswith(f"{path}.") else f"{path}.{name}"
+            path = _module_path(path, name, kind.rpartition(".")[2], classes)
         stack[f"L__self__{path}"] = (path, kind.removeprefix("__torch__."))
     return stack
+
+
+def _module_path(parent: str, name: str, kind: str, classes: Mapping[str, str]) -> str:
+    """The path of a called module. torch names it from its parent, or by its last part only (``0`` of a list)."""
+    inside = f"{parent}." if parent else ""
+    if inside + name in classes:
+        return inside + name
+    found = [p for p, held in classes.items() if held == kind and p.startswith(inside) and p.endswith(f".{name}")]
+    return found[0] if len(found) == 1 else inside + name
 
 
 def _first_line(failure: BaseException) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshrt.diagnostics import Place
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -26,6 +28,11 @@ class Location:
 
     def __bool__(self) -> bool:
         return bool(self.file or self.scope)
+
+    @property
+    def place(self) -> Place | None:
+        """Where a diagnostic points: None where no file is known."""
+        return Place(self.file, self.line) if self.file else None
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file else ""

@@ -44,7 +44,7 @@ class _Names:
 
 def _valid(hint: str) -> str:
     """The hint as the text can hold it; empty where there is none."""
-    name = _INVALID.sub("_", hint)
+    name = _INVALID.sub("_", hint).lstrip(".")
     return f"_{name}" if name.isdigit() else name
 
 

@@ -6,6 +6,7 @@ their hints (a number is no hint), so that printing again gives the same bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from meshc.ir.syntax import (
 )
 from meshc.ir.typed_values import make_type
 from meshc.ir.types import ParametricType, read_tensor
-from meshrt.diagnostics import MeshError
+from meshrt.diagnostics import MeshError, Place
 from meshrt.diagnostics.source_text import SourceText
 from meshrt.diagnostics.suggest import did_you_mean
 from meshrt.program.parser import parse_expr, parse_view
@@ -39,7 +40,11 @@ def parse_module(text: str, file: str = "<text>", types: Iterable[type[Parametri
     each with line, column and caret.
     """
     source = SourceText(text, file)
-    return _Reader(source, types).module(parse_text(source, "module"))
+    node = parse_text(source, "module")
+    try:
+        return _Reader(source, types).module(node)
+    except RecursionError:
+        raise MeshError("M0201", "the text nests too deeply", place=Place(file)) from None
 
 
 def read_module(path: Path, types: Iterable[type[ParametricType]] = ()) -> Module:
@@ -57,6 +62,9 @@ def read_attribute(node: Any, source: SourceText) -> Any:
     return _Reader(source, ()).attribute(node)
 
 
+_RESULTS = re.compile(r"\s*(%[\w.]+(?:\s*,\s*%[\w.]+)*)\s*=")
+
+
 class _Definition(NamedTuple):
     value: Value
     token: Token
@@ -68,9 +76,13 @@ class _Reader:
     def __init__(self, source: SourceText, types: Iterable[type[ParametricType]]):
         self._source = source
         self._types = {type.mnemonic: type for type in types}
+        # What the same text stood for before: types, index expressions and views are immutable.
         self._tensors: dict[str, Type] = {}
+        self._programs: dict[tuple[str, str], Any] = {}
         # The values that can be seen, innermost scope last.
         self._scopes: list[dict[str, _Definition]] = [{}]
+        # Where each name was last defined, also in regions that have ended: for diagnostics.
+        self._lines: dict[str, int] = {}
 
     def module(self, node: ModuleNode) -> Module:
         module = Module(str(node.level), attributes=self._dictionary(node.attributes))
@@ -116,20 +128,27 @@ class _Reader:
                 raise self._error(
                     "M0203", f"{token} is defined twice", token, [f"first defined on line {scope[token].token.line}"]
                 )
-        self._scopes[-1][token] = _Definition(value, token)
+        self._scopes[-1][str(token)] = _Definition(value, token)
+        self._lines[str(token)] = token.line or 0
 
     def _use(self, token: Token) -> Value:
         for scope in reversed(self._scopes):
             if token in scope:
                 return scope[token].value
-        visible = [name for scope in self._scopes for name in scope]
-        raise self._error(
-            "M0202",
-            f"{token} is not defined here",
-            token,
-            ["a value can be used after its definition, in the same region or in one inside it"],
-            did_you_mean(token, visible, "values"),
-        )
+        notes = ["a value can be used after its definition, in the same region or in one inside it"]
+        line = self._lines.get(token) or self._later_line(token)
+        if line:
+            notes.insert(0, f"it is defined on line {line}, which cannot be seen from here")
+        helps = () if line else did_you_mean(token, [name for scope in self._scopes for name in scope], "values")
+        raise self._error("M0202", f"{token} is not defined here", token, notes, helps)
+
+    def _later_line(self, token: Token) -> int:
+        """The line further down that defines a name as a result, 0 where there is none."""
+        for number, line in enumerate(self._source.lines, start=1):
+            match = _RESULTS.match(line)
+            if match is not None and token in re.split(r"[\s,]+", match[1]):
+                return number
+        return 0
 
     def _type(self, node: Any) -> Type:
         match node:
@@ -193,13 +212,14 @@ class _Reader:
                 pass
             case _:
                 raise self._error("M0205", f'{token} takes one string: {token}<"...">', token)
-        try:
-            return parse_expr(text) if token == "expr" else parse_view(text)
-        except MeshError as error:
-            diagnostic = error.diagnostic
-            raise self._error(
-                "M0205", f"in {token}: {diagnostic.message}", token, diagnostic.notes, diagnostic.helps
-            ) from None
+        key = (str(token), text)
+        if key not in self._programs:
+            try:
+                self._programs[key] = parse_expr(text) if token == "expr" else parse_view(text)
+            except MeshError as error:
+                told = error.diagnostic
+                raise self._error("M0205", f"in {token}: {told.message}", token, told.notes, told.helps) from None
+        return self._programs[key]
 
     def _error(
         self, code: str, message: str, token: Token, notes: Iterable[str] = (), helps: Iterable[str] = ()

@@ -58,12 +58,12 @@ class AttributeSpec:
 
 def required(name: str, *kinds: str, words: Iterable[str] = ()) -> AttributeSpec:
     """An attribute that must be there: a string where words are given."""
-    return AttributeSpec(name, kinds or ("string",), True, tuple(words))  # noqa: FBT003
+    return AttributeSpec(name, kinds or ("string",), required=True, words=tuple(words))
 
 
 def optional(name: str, *kinds: str, words: Iterable[str] = ()) -> AttributeSpec:
     """An attribute that may be left out."""
-    return AttributeSpec(name, kinds or ("string",), False, tuple(words))  # noqa: FBT003
+    return AttributeSpec(name, kinds or ("string",), words=tuple(words))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ EXAMPLES = {
 }
 
 _STRING_START = re.compile(r'"(?:[^"\\\n]|\\(?:["\\ntr]|u\{(?:10[0-9a-f]{4}|[0-9a-f]{1,5})\}))*')
-_WORD = re.compile(r"[%\w.]+|.")
+_WORD = re.compile(r"[%\w.-]+|.")
 _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//.*')
 
 

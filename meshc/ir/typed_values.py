@@ -33,7 +33,7 @@ def make_type(cls: type[ParametricType], parameters: Mapping[str, Any]) -> Param
         try:
             values[name] = convert(value, wanted[name])
         except ValueError as error:
-            raise ValueError(f"{name} of {cls.mnemonic} is {error}") from None
+            raise ValueError(f"{name} of {cls.mnemonic} must be {error}") from None
     return cls(**values)
 
 
@@ -63,7 +63,7 @@ def convert(value: Any, wanted: Any) -> Any:
             return tuple(convert(item, each) for item, each in zip(value, arguments, strict=True))
     elif _is_one(value, wanted):
         return float(value) if wanted is float else value
-    raise ValueError(f"{describe(wanted)}, not {word_text(value)}")
+    raise ValueError(f"{describe(wanted)}, not {attribute_text(value)}")
 
 
 def _is_one(value: Any, wanted: Any) -> bool:

@@ -29,7 +29,7 @@ from meshc.ir.core import TensorType, Type
 #: The element types of tensors: floating point, integers, ``i1`` for truth values, ``c64`` for complex numbers.
 DTYPES = ("f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "i1", "c64")
 
-_TENSOR = re.compile(r"tensor<((?:\d+x)*)([a-z][a-z0-9]*)>", re.ASCII)
+_TENSOR = re.compile(r"tensor<((?:\d{1,18}x)*)([a-z][a-z0-9]*)>", re.ASCII)
 
 
 def tensor_text(type: TensorType) -> str:

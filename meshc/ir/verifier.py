@@ -44,8 +44,12 @@ def verify(module: Module, dialects: Mapping[str, Dialect], title: str = "") -> 
 def violation_error(module: Module, violation: Violation, title: str = "") -> MeshError:
     """The diagnostic of a violation: its line of the printed IR, the lines around it, where it comes from."""
     name = title or f"the {module.level} IR"
-    lines = list(module_lines(module))
-    at = next((i for i, line in enumerate(lines) if violation.op is not None and line.op is violation.op), None)
+    try:
+        lines = list(module_lines(module)) if violation.op is not None else []
+    except MeshError:
+        # Something else in the module has no text form: the message has to do without the lines around.
+        lines = []
+    at = next((i for i, line in enumerate(lines) if line.op is violation.op), None)
     if at is None:
         return MeshError(violation.code, violation.message, place=Place(name), helps=violation.helps)
     text = lines[at].text
@@ -163,13 +167,13 @@ class _Verifier:
             raise self._illegal("M0215", f"{op.name} does not end {where}" + (f", {outer} does" if outer else ""), op)
 
     def _counts(self, op: Operation, spec: OpSpec) -> None:
-        for thing, allowed, number in (
-            ("operand", spec.operands, len(op.operands)),
-            ("result", spec.results, len(op.results)),
-            ("region", spec.regions, len(op.regions)),
+        for verb, thing, allowed, number in (
+            ("takes", "operand", spec.operands, len(op.operands)),
+            ("gives", "result", spec.results, len(op.results)),
+            ("has", "region", spec.regions, len(op.regions)),
         ):
             if number not in allowed:
-                raise self._illegal("M0212", f"{op.name} has {_things(allowed, thing)}, here {number}", op)
+                raise self._illegal("M0212", f"{op.name} {verb} {_things(allowed, thing)}, not {number}", op)
 
     def _attributes(self, op: Operation, spec: OpSpec) -> None:
         self._attribute_values(op.attributes, op)
@@ -216,9 +220,9 @@ def _no_attribute(value: object) -> str | None:
 def _wrong_value(row: AttributeSpec, value: object) -> str | None:
     kind = kind_of(value)
     if kind not in row.kinds:
-        return f"{row.name} is {' or '.join(row.kinds)}, not {kind}"
+        return f"{row.name} must be {' or '.join(row.kinds)}, not {kind}"
     if row.words and kind == "string" and value not in row.words:
-        return f"{row.name} is one of {', '.join(row.words)}, not {value}"
+        return f"{row.name} must be one of {', '.join(row.words)}, not {value}"
     return None
 
 

@@ -7,7 +7,8 @@ reduces the partial scores to the column that keeps this block of keys, a root t
 at every step. Softmax reduces within the group. Then V rides the y ring, and the same
 root broadcasts its block of probabilities to the group.
 
-Blocks of keys that lie wholly after a row's queries are neither reduced nor broadcast.
+Blocks of keys that lie wholly after a row's queries, and rows that hold only padding, are
+neither reduced nor broadcast.
 Critical path: 2 H steps of a small product and a chain of one group. Memory per PE: two
 K/V tiles, the scores of ceil(H / columns) blocks, one partial block. Colors: 4 on y, 4 on x.
 """
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshc.dialects.layout import Heads, ceil_div
-from meshc.dialects.tile import ShardType
+from meshc.dialects.layout import ceil_div
+from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.chain import chain_all_reduce, chain_broadcast, chain_reduce
@@ -26,7 +27,7 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.norm import head_segment
 from meshc.kernels.ring import logical_position, physical, ring
-from meshrt.program.expr import Expr, Name, as_expr, binary, maximum, minimum
+from meshrt.program.expr import Expr, Name, as_expr, maximum, minimum
 
 #: What stands for minus infinity: finite, so that a row without any allowed key gives no NaN.
 MASKED = {"f32": -1e30, "bf16": -1e30, "f16": -60000.0}
@@ -45,20 +46,18 @@ class _Attention:
         self.lowering = lowering
         self.builder = lowering.builder
         self.q, self.k, self.v = (lowering.buffer_of(v) for v in op.operands)
-        k_type, v_type, out = op.operands[1].type, op.operands[2].type, op.result.type
-        assert isinstance(k_type, ShardType) and isinstance(v_type, ShardType) and isinstance(out, ShardType)
-        assert isinstance(k_type.x, Heads) and isinstance(v_type.x, Heads) and isinstance(out.x, Heads)
-        self.layout = out.x
-        self.rows = out.y.tile
-        self.kv = k_type.x.kv_local
+        keys, values = heads_of(op.operands[1]), heads_of(op.operands[2])
+        self.layout = heads_of(op.result)
+        self.rows = shard_of(op.result).y.tile
+        self.kv = keys.kv_local
         self.per_kv = self.layout.per_kv
         self.heads = self.kv * self.per_kv
-        self.dims = 2 * k_type.x.pairs
-        self.value_dims = 2 * v_type.x.pairs
+        self.dims = 2 * keys.pairs
+        self.value_dims = 2 * values.pairs
         self.columns = self.layout.columns
         self.slots = ceil_div(lowering.height, self.columns)
         self.keys = self.slots * self.rows
-        self.segment = head_segment(lowering, self.layout)
+        self.segment = head_segment(self.layout)
 
     def emit(self) -> None:
         lowering, builder = self.lowering, self.builder
@@ -100,9 +99,11 @@ class _Attention:
 
     def _reaches(self, row: Expr) -> Expr:
         """Whether any query of this row may see any key of ``row``."""
-        if self.op.attributes["mask"] == "full":
-            return as_expr(1)
-        return binary("<=", row, Name("y"))
+        if self.op.attributes["mask"] != "full":
+            return minimum(self.lowering.holds_tokens(), row.le(Name("y")))
+        rows = self.lowering.token_rows
+        some = as_expr(1) if rows == self.builder.height else row.lt(rows)
+        return minimum(self.lowering.holds_tokens(), some)
 
     def _slot(self, row: Expr) -> tuple[Expr, Expr]:
         """(column of the group, first key within it) of the block of keys that ``row`` holds."""
@@ -114,9 +115,7 @@ class _Attention:
         builder, lowering = self.builder, self.lowering
         rows, heads, kv, per_kv, dims = self.rows, self.heads, self.kv, self.per_kv, self.dims
         partial = lowering.temporary("partial", lowering.other, heads, rows, rows)
-        queries = self.q.at(
-            0, (kv, per_kv * dims), (per_kv, dims), (rows, heads * dims), (dims, 1)
-        )
+        queries = self.q.at(0, (kv, per_kv * dims), (per_kv, dims), (rows, heads * dims), (dims, 1))
 
         def step(tile: MeshBuffer, row: Expr) -> None:
             keys = tile.at(0, (kv, dims), (per_kv, 0), (rows, kv * dims), (dims, 1))
@@ -180,15 +179,18 @@ class _Attention:
         row = slot * self.columns + self.segment.position
         key = row * self.rows + inside
         query = tokens.index(Name("y"), Name("i1"))
-        forbidden = maximum(binary(">=", row, self.lowering.height), binary(">=", key, tokens.extent))
+        forbidden = maximum(row.ge(self.lowering.height), key.ge(tokens.extent))
         if self.lowering.batch > 1:
-            forbidden = maximum(forbidden, binary("!=", key // sequence, query // sequence))
+            forbidden = maximum(forbidden, (key // sequence).ne(query // sequence))
         match self.op.attributes["mask"]:
             case "causal":
-                forbidden = maximum(forbidden, binary(">", key, query))
+                forbidden = maximum(forbidden, key.gt(query))
             case "window":
-                forbidden = maximum(forbidden, binary(">", key, query))
-                forbidden = maximum(forbidden, binary("<=", key, query - self.op.attributes["window"]))
+                forbidden = maximum(forbidden, key.gt(query))
+                forbidden = maximum(forbidden, key.le(query - self.op.attributes["window"]))
+            case "full":
+                # Nothing else keeps the prompt's tokens from seeing the padding behind them.
+                forbidden = maximum(forbidden, (key % sequence).ge(self.lowering.length))
         return forbidden
 
 

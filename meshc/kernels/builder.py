@@ -6,17 +6,20 @@ and appends instructions; later passes plan memory and allocate colors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from meshc.ir.core import Block, Location, Operation
 from meshrt.program.expr import Expr, ExprLike, Int, Name, as_expr
 from meshrt.program.model import Dim, Rect, View
 
-from meshc.ir.core import Block, Location, Operation
-
-#: Extents of a view, each alone (row-major) or as (extent, stride).
-DimLike = "ExprLike | tuple[ExprLike, ExprLike]"
+#: Names of the element indices of placements, from the first dimension on.
+ELEMENT_NAMES = ("i", "j", "k", "n")
+#: Names that mean something else in expressions: coordinates, element indices, numbers.
+_TAKEN = re.compile(r"[xyeijkn]|i[0-9]+|inf|nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,7 @@ class MeshBuffer:
 
     @property
     def elements(self) -> int:
-        n = 1
-        for extent in self.shape:
-            n *= extent
-        return n
+        return math.prod(self.shape)
 
     @property
     def whole(self) -> View:
@@ -73,31 +73,28 @@ class MeshBuilder:
         self.region = region
         self.everywhere = Rect(0, width, 0, height)
         self._declarations = region.regions[0]
-        self._code = Operation("mesh.code", attributes={"rect": rect_attribute(self.everywhere), "name": "main"}, regions=[Block()])
+        self._code = Operation(
+            "mesh.code", attributes={"rect": rect_attribute(self.everywhere), "name": "main"}, regions=[Block()]
+        )
         self._block = self._code.regions[0]
-        self._names: set[str] = set()
-        self._params: dict[str, Expr] = {}
+        self._buffers: set[str] = set()
         self._streams: set[str] = set()
-        self._counters = 0
+        # Names of index expressions: parameters by value, scalars (None), and counters of open and closed loops.
+        self._expressions: dict[str, Expr | None] = {}
+        self._counters: list[str] = []
+        self._closed_counters: set[str] = set()
+        self._answered: Operation | None = None
         self.location = Location()
 
     # ---- declarations -------------------------------------------------------------
-
-    def unique(self, hint: str) -> str:
-        """A name that nothing in the region has yet."""
-        name, n = hint, 1
-        while name in self._names:
-            n += 1
-            name = f"{hint}_{n}"
-        self._names.add(name)
-        return name
 
     def _declare(self, opcode: str, **attributes: object) -> Operation:
         return self._declarations.append(Operation(f"mesh.{opcode}", attributes=attributes))
 
     def buffer(self, hint: str, dtype: str, *shape: int) -> MeshBuffer:
-        """A buffer in every PE of the region; SRAM is planned later from its uses."""
-        buffer = MeshBuffer(self.unique(hint), dtype, shape)
+        """A buffer in every PE of the region, named after the hint; SRAM is planned later from its uses."""
+        buffer = MeshBuffer(_fresh(hint, self._buffers), dtype, shape)
+        self._buffers.add(buffer.name)
         self._declare("buffer", rect=rect_attribute(self.everywhere), name=buffer.name, dtype=dtype, shape=shape)
         return buffer
 
@@ -119,23 +116,21 @@ class MeshBuilder:
         )
 
     def param(self, name: str, value: ExprLike) -> Expr:
-        """A per-PE integer of that name; asked for again with the same value it is the same one."""
+        """A per-PE integer of about that name; the same name and value asked for again are the same one."""
         value = as_expr(value)
         if isinstance(value, Int | Name):
             return value
-        known = self._params.get(name)
-        if known is None:
-            self._params[name] = value
-            self._names.add(name)
+        others = {n for n, known in self._expressions.items() if known != value}
+        name = _fresh(name, others.union(self._counters, self._closed_counters))
+        if name not in self._expressions:
+            self._expressions[name] = value
             self._declare("param", rect=rect_attribute(self.everywhere), name=name, value=value)
-        elif known != value:
-            return self.param(self.unique(name), value)
         return Name(name)
 
     def scalar(self, name: str, low: int, high: int) -> Expr:
-        """A runtime scalar."""
-        if name not in self._names:
-            self._names.add(name)
+        """A runtime scalar, declared once per name."""
+        if name not in self._expressions:
+            self._expressions[name] = None
             self._declare("scalar", name=name, low=low, high=high)
         return Name(name)
 
@@ -167,55 +162,56 @@ class MeshBuilder:
         self._block.append(Operation(f"mesh.{opcode}", attributes=attributes, location=self.location))
 
     @contextmanager
-    def _nested(self, op: Operation, block: Block) -> Iterator[None]:
+    def _inside(self, block: Block) -> Iterator[None]:
         outer, self._block = self._block, block
-        try:
-            yield
-        finally:
-            self._block = outer
+        yield
+        self._block = outer
 
     @contextmanager
-    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Expr]:
-        """``for counter in start..stop``; yields the counter."""
-        self._counters += 1
-        counter = hint if hint not in self._names else f"{hint}{self._counters}"
-        op = Operation(
-            "mesh.for",
-            attributes={"counter": counter, "start": as_expr(start), "stop": as_expr(stop)},
-            regions=[Block()],
-        )
-        self._block.append(op)
-        with self._nested(op, op.regions[0]):
+    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Name]:
+        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free."""
+        counter = _fresh(hint, {*self._expressions, *self._counters})
+        attributes = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        op = self._block.append(Operation("mesh.for", attributes=attributes, regions=[Block()]))
+        self._counters.append(counter)
+        with self._inside(op.regions[0]):
             yield Name(counter)
+        self._closed_counters.add(self._counters.pop())
 
     @contextmanager
     def when(self, condition: ExprLike) -> Iterator[None]:
         """``if condition { .. }``; a constant condition leaves no branch behind."""
-        condition = as_expr(condition)
-        op = Operation("mesh.if", attributes={"condition": condition}, regions=[Block(), Block()])
-        with self._nested(op, op.regions[0]):
+        op = Operation("mesh.if", attributes={"condition": as_expr(condition)}, regions=[Block(), Block()])
+        with self._inside(op.regions[0]):
             yield
-        if isinstance(condition, Int):
-            if condition.value:
-                for inner in op.regions[0].ops:
-                    self._block.append(inner)
-        elif op.regions[0].ops:
-            self._block.append(op)
+        self._close(op, op.regions[0])
+        self._answered = op
 
     @contextmanager
     def otherwise(self) -> Iterator[None]:
         """The other side of the ``when`` just closed."""
-        op = self._block.ops[-1]
-        assert op.name == "mesh.if"
-        with self._nested(op, op.regions[1]):
+        op = self._answered
+        assert op is not None
+        with self._inside(op.regions[1]):
             yield
+        self._close(op, op.regions[1])
+
+    def _close(self, op: Operation, side: Block) -> None:
+        """Append a branch once one of its sides holds something; of a constant condition, the side that is taken."""
+        condition = op.attributes["condition"]
+        if isinstance(condition, Int):
+            if (side is op.regions[0]) == bool(condition.value):
+                for inner in side.ops:
+                    self._block.append(inner)
+        elif side.ops and op.parent is None:
+            self._block.append(op)
 
     @contextmanager
     def scope(self, source: int) -> Iterator[None]:
         """Statements that belong to entry ``source`` of the op table."""
         op = Operation("mesh.scope", attributes={"op": source}, regions=[Block()])
         self._block.append(op)
-        with self._nested(op, op.regions[0]):
+        with self._inside(op.regions[0]):
             yield
         if not op.regions[0].ops:
             self._block.erase(op)
@@ -223,3 +219,15 @@ class MeshBuilder:
     def finish(self) -> None:
         """Close the region: its code follows the declarations."""
         self._declarations.append(self._code)
+
+
+def _fresh(hint: str, others: Set[str]) -> str:
+    """A name like the hint that the program's text can hold and no other has."""
+    stem = re.sub(r"[^A-Za-z0-9_]", "_", hint)
+    if not re.match(r"[A-Za-z_]", stem):
+        stem = f"v{stem}"
+    name, n = stem, 1
+    while name in others or _TAKEN.fullmatch(name):
+        n += 1
+        name = f"{stem}_{n}"
+    return name

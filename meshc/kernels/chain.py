@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
-from meshrt.program.model import Rect, View
-
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.ring import AXIS_PORTS
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
+from meshrt.program.model import Rect, View
 
 #: The combining instructions of each reduction.
 COMBINE = {"add": ("recv_add", "stream_add"), "max": ("recv_max", "stream_max")}
@@ -55,9 +54,7 @@ def chain_colors(builder: MeshBuilder, axis: str) -> ChainColors:
     up, down = AXIS_PORTS[axis]
 
     def span(start: int, stop: int) -> Rect:
-        return (
-            Rect(start, stop, 0, builder.height, 2, 1) if axis == "x" else Rect(0, builder.width, start, stop, 1, 2)
-        )
+        return Rect(start, stop, 0, builder.height, 2, 1) if axis == "x" else Rect(0, builder.width, start, stop, 1, 2)
 
     streams: dict[str, list[Expr]] = {}
     for name, ahead, behind in (("up", up, down), ("down", down, up)):

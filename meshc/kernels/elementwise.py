@@ -1,31 +1,53 @@
-"""Elementwise operations and gated units: each PE on its own tile, nothing communicated."""
+"""Elementwise operations and gated units: each PE on its own tile, nothing communicated.
+
+Padded features are zero in every value: GEMMs and norms rely on it. A function that gives
+something else for zero is followed by a fill of the padding.
+"""
 
 from __future__ import annotations
 
-from meshc.dialects.elementwise import BINARY, UNARY
-from meshc.dialects.tile import ShardType
+from meshc.dialects.elementwise import BINARY, INFINITE_AT_ZERO, NOT_ZERO_AT_ZERO, UNARY
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.lowering import Lowering
+from meshc.kernels.lowering import Lowering, outside
+from meshrt.program.expr import Name
 from meshrt.program.model import View
 
 
-def apply(lowering: Lowering, function: str, target: MeshBuffer | View, source: MeshBuffer | View) -> None:
-    """Append a unary function: ``target = function(source)``; the two must not be one buffer."""
-    operands: dict[str | float, MeshBuffer | View | float] = {"x": source, "r": target}
-    for opcode, arguments in UNARY[function]:
-        lowering.builder.emit(opcode, target, *(operands.get(a, a) for a in arguments))  # type: ignore[arg-type]
+def apply(lowering: Lowering, function: str, target: MeshBuffer, source: MeshBuffer) -> None:
+    """Append a unary function: ``target = function(source)``; the two must not be one buffer.
+
+    All steps but the last are computed in the accumulators' dtype: only the result is rounded
+    to the target's.
+    """
+    *before, last = UNARY[function]
+    scratch = target
+    if before and target.dtype != lowering.other:
+        scratch = lowering.temporary("steps", lowering.other, *target.shape)
+    operands: dict[str | float, MeshBuffer | float] = {"x": source, "r": scratch}
+    for (opcode, arguments), result in [*((step, scratch) for step in before), (last, target)]:
+        lowering.builder.emit(opcode, result, *(operands.get(a, a) for a in arguments))  # type: ignore[arg-type]
 
 
 def emit_unary(op: Operation, lowering: Lowering) -> None:
     """Append a unary function."""
-    source = lowering.buffer_of(op.operands[0])
-    apply(lowering, op.attributes["function"], lowering.result_buffer(op.result, "unary"), source)
+    function = op.attributes["function"]
+    target = lowering.result_buffer(op.result, "unary")
+    apply(lowering, function, target, lowering.buffer_of(op.operands[0]))
+    if function in NOT_ZERO_AT_ZERO:
+        _clear_padding(op, lowering)
+
+
+def _clear_padding(op: Operation, lowering: Lowering) -> None:
+    layout = shard_of(op.result).x
+    if layout.padded != layout.extent:
+        lowering.builder.emit("fill", lowering.buffer_of(op.result), value=0.0, where=outside(layout, Name("i1")))
 
 
 def emit_binary(op: Operation, lowering: Lowering) -> None:
-    """Append a sum, difference, product or quotient of shards, feature vectors and numbers."""
+    """Append a function of two shards, feature vectors or numbers."""
     function = op.attributes["function"]
     operands = [_operand(op, value, lowering) for value in op.operands]
     if "scalar" in op.attributes:
@@ -34,25 +56,34 @@ def emit_binary(op: Operation, lowering: Lowering) -> None:
         operands.reverse()
     target = lowering.reuse_or_result(op, *op.operands)
     lowering.builder.emit(BINARY[function], target, *operands)
+    if not _keeps_zero(op):
+        _clear_padding(op, lowering)
+
+
+def _keeps_zero(op: Operation) -> bool:
+    """Whether zero operands (and this number) give zero."""
+    function, number = op.attributes["function"], op.attributes.get("scalar")
+    if function == "div":
+        return number is not None and not op.attributes.get("reversed")
+    return function == "mul" or not number
 
 
 def _operand(op: Operation, value: Value, lowering: Lowering) -> MeshBuffer | View | float:
     if not isinstance(value.type, TensorType):
         return lowering.buffer_of(value)
-    result = op.result.type
-    assert isinstance(result, ShardType)
-    rows, inner = result.tile
-    return lowering.vector(value, result.x, "vector").view((rows, 0), (inner, 1))
+    rows, inner = shard_of(op.result).tile
+    return lowering.vector(value, shard_of(op.result).x, "vector").view((rows, 0), (inner, 1))
 
 
 def emit_glu(op: Operation, lowering: Lowering) -> None:
     """Append a gated linear unit: activation(gate) * up (SwiGLU, GeGLU; Shazeer 2020)."""
     gate, up = (lowering.buffer_of(v) for v in op.operands)
-    type = op.result.type
-    assert isinstance(type, ShardType)
-    activated = lowering.temporary("activated", lowering.other, *type.tile)
-    apply(lowering, op.attributes["activation"], activated, gate)
+    function = op.attributes["activation"]
+    activated = lowering.temporary("activated", lowering.other, *shard_of(op.result).tile)
+    apply(lowering, function, activated, gate)
     lowering.builder.emit("mul", lowering.result_buffer(op.result, "gated"), activated, up)
+    if function in INFINITE_AT_ZERO:
+        _clear_padding(op, lowering)
 
 
 UNARY_KERNEL = Kernel("elementwise.unary", "tile.unary", "a function of each element", emit_unary)

@@ -13,14 +13,14 @@ rows are placed there.
 from __future__ import annotations
 
 from meshc.dialects.layout import ceil_div
-from meshc.dialects.tile import ShardType
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.lowering import Lowering, Section
+from meshc.kernels.lowering import Lowering, Section, tensor_shape
 from meshc.kernels.ring import logical_position, physical, ring
 from meshc.kernels.table import place_table
-from meshrt.program.expr import Expr, Name, binary, select
+from meshrt.program.expr import Expr, Name, select
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -28,12 +28,10 @@ def emit(op: Operation, lowering: Lowering) -> None:
     builder = lowering.builder
     height = builder.height
     result = op.result
-    assert isinstance(result.type, ShardType)
-    rows, inner = result.type.tile
+    rows, inner = shard_of(result).tile
     weight, ids = op.operands
-    table = place_table(lowering, weight, result.type.x)
-    vocabulary = weight.type.shape[0]  # type: ignore[attr-defined]
-    block = ceil_div(vocabulary, height)
+    table = place_table(lowering, weight, shard_of(result).x)
+    block = ceil_div(tensor_shape(weight)[0], height)
     entries = table.view(block, inner)
     tokens = lowering.inputs[ids]
     base = Name("y") * block
@@ -62,19 +60,16 @@ def emit(op: Operation, lowering: Lowering) -> None:
 
 def emit_positions(op: Operation, lowering: Lowering) -> None:
     """Place a learned position table where its positions are."""
-    result = op.result
-    assert isinstance(result.type, ShardType)
-    rows, inner = result.type.tile
-    layout = result.type.x
+    rows, inner = shard_of(op.result).tile
+    layout = shard_of(op.result).x
     sequence = op.attributes["sequence"]
 
     def indices(e: list[Expr]) -> list[Expr]:
         token = lowering.tokens.index(Name("y"), e[0])
-        inside = binary("<", token, lowering.tokens.extent)
-        return [select(inside, token % sequence, -1), layout.index(Name("x"), e[1])]
+        return [select(token.lt(lowering.tokens.extent), token % sequence, -1), layout.index(Name("x"), e[1])]
 
     table = lowering.place("positions", lowering.operand, (rows, inner), [Section(op.operands[0], indices)])
-    output = lowering.result_buffer(result, "position")
+    output = lowering.result_buffer(op.result, "position")
     lowering.builder.emit("copy", output, table.view())
 
 

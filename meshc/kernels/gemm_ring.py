@@ -3,7 +3,7 @@
 C[m, n] = X[m, k] W[k, n] on P x P PEs. X lies with m over y and k over x, W with k over y
 and n over x, aligned at placement so that the PE at logical (r, c) starts with the W
 block r + c. X is first aligned in floor(P/2) ring shifts: odd rows on the forward ring,
-even rows on the reverse one; rows already aligned go on sending but keep their tile.
+even rows on the reverse one; a row that is aligned goes on.
 Then P steps: shift X along x and W along y by one ring position into second buffers
 while the tile product runs.
 
@@ -14,15 +14,14 @@ floor(P/2) alignment shifts. Memory: two X tiles, two W tiles, the accumulator. 
 
 from __future__ import annotations
 
-from meshc.dialects.layout import Layout
-from meshc.dialects.tile import ShardType
-from meshc.ir.core import Operation, Value
+from meshc.dialects.shard import shard_of
+from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, logical_position, physical, ring
-from meshrt.program.expr import Expr, Name, as_expr, binary, select
+from meshrt.program.expr import Expr, Name, as_expr, select
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
@@ -59,10 +58,9 @@ def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer) -> No
         builder.param("align_receive", select(y % 2, forward.receive, reverse.receive)),
     )
     shifts = builder.param("align_shifts", (y + 1) // 2)
-    with builder.loop("a", parts // 2) as step:
+    with builder.loop("a", parts // 2) as step, builder.when(step.lt(shifts)):
         settle(builder, shift(builder, [(on, tile, second)]))
-        with builder.when(binary("<", step, shifts)):
-            builder.emit("rotate", tile, second)
+        builder.emit("rotate", tile, second)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -70,16 +68,16 @@ def emit(op: Operation, lowering: Lowering) -> None:
     builder = lowering.builder
     parts = builder.width
     x = op.operands[0]
-    assert isinstance(x.type, ShardType)
-    rows, inner = x.type.tile
+    rows, inner = shard_of(x).tile
     outputs = part_layouts(op)
     columns = sum(layout.tile for layout in outputs)
-    block = as_expr(0)
+    block: Expr = as_expr(0)
     if parts > 1:
         block = builder.param(
             "ring_block", physical((logical_position(builder, "x") + logical_position(builder, "y")) % parts, parts)
         )
-    weights = placed_parts(op, lowering, k_block(x, block))
+    # The k block that belongs to column ``block``.
+    weights = placed_parts(op, lowering, lambda i: shard_of(x).x.index(block, i), inner)
     tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
     builder.emit("copy", tile, lowering.buffer_of(x))
     accumulator = start_accumulator(op, lowering, rows, columns)
@@ -100,14 +98,6 @@ def emit(op: Operation, lowering: Lowering) -> None:
             builder.emit("rotate", tile, x_next)
             builder.emit("rotate", w_tile, w_next)
     finish_parts(op, lowering, accumulator, rows, columns)
-
-
-def k_block(x: Value, block: Expr):
-    """Global input feature at local index i of the k block that belongs to column ``block``."""
-    type = x.type
-    assert isinstance(type, ShardType)
-    layout: Layout = type.x
-    return lambda i: layout.index(block, i)
 
 
 #: The default on square grids.

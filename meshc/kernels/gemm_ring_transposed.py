@@ -13,8 +13,8 @@ chain of W PEs. Memory: two chunks of B, one partial product. Colors: 4 on y, 4 
 
 from __future__ import annotations
 
-from meshc.dialects.layout import Block, Cyclic, ceil_div
-from meshc.dialects.tile import ShardType
+from meshc.dialects.layout import ceil_div
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.chain import chain_reduce, whole_axis
 from meshc.kernels.gemm_ring import settle, shift
@@ -29,15 +29,12 @@ def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
     builder = lowering.builder
     width, height = builder.width, builder.height
-    x = op.operands[0]
-    result = op.result
-    assert isinstance(x.type, ShardType) and isinstance(result.type, ShardType)
-    rows, inner = x.type.tile
-    layout = result.type.x
-    assert isinstance(layout, Block | Cyclic)
+    x, result = op.operands[0], op.result
+    rows, inner = shard_of(x).tile
+    layout = shard_of(result).x
     block, columns = ceil_div(layout.extent, height), layout.tile
     start, stop = op.attributes["start"], op.attributes["stop"]
-    table = place_table(lowering, op.operands[1], x.type.x, op.attributes["order"], start, stop)
+    table = place_table(lowering, op.operands[1], shard_of(x).x, op.attributes["order"], start, stop)
     tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
     builder.emit("copy", tile, lowering.buffer_of(x))
     output = lowering.result_buffer(result, "logits")
@@ -46,12 +43,13 @@ def emit(op: Operation, lowering: Lowering) -> None:
         builder.emit("copy", output, bias.view((rows, 0), (columns, 1)))
     else:
         builder.emit("fill", output, value=0.0)
-    count, chunk = chunking(block, inner)
+    count, chunk = chunking(lowering, block, inner)
     b_tile = lowering.temporary("b_tile", lowering.operand, chunk, inner)
     b_next = lowering.temporary("b_next", lowering.operand, chunk, inner)
     partial = lowering.temporary("partial", lowering.other, rows, chunk)
     along_x = whole_axis(builder, "x")
-    wanted = _wanted_rows(lowering)
+    # Rows without a token whose result leaves the wafer have nothing to do.
+    wanted = lowering.holds_tokens() if lowering.logits == "all" else last_token_row(lowering)
 
     def step(which: Expr, source: Expr) -> None:
         """Multiply with the block of row ``source`` and reduce to that block's column."""
@@ -80,22 +78,12 @@ def emit(op: Operation, lowering: Lowering) -> None:
                 builder.emit("rotate", b_tile, b_next)
 
 
-def _wanted_rows(lowering: Lowering) -> Expr:
-    """Rows whose tokens' results leave the wafer."""
-    if lowering.logits == "all":
-        return as_expr(1)
-    return last_token_row(lowering)
-
-
 def last_token_row(lowering: Lowering) -> Expr:
     """Whether this row holds the last prompt token of some sequence."""
-    length = lowering.builder.scalar("length", 1, lowering.sequence)
     found: Expr = as_expr(0)
-    for b in range(lowering.batch):
-        token = length + (b * lowering.sequence - 1)
-        found = maximum(found, Name("y").eq(token // lowering.tokens.tile)) if b else Name("y").eq(
-            token // lowering.tokens.tile
-        )
+    for sequence in range(lowering.batch):
+        token = lowering.length + (sequence * lowering.sequence - 1)
+        found = maximum(found, Name("y").eq(token // lowering.tokens.tile))
     return found
 
 

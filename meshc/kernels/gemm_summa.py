@@ -11,14 +11,14 @@ tile, the accumulator. Colors: 4 on x, 4 on y.
 
 from __future__ import annotations
 
-from meshc.dialects.layout import Layout, ceil_div
-from meshc.dialects.tile import ShardType
+from meshc.dialects.layout import ceil_div
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.chain import chain_broadcast, whole_axis
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Expr, Name, binary, select
+from meshrt.program.expr import Expr, Name, select
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -26,20 +26,18 @@ def emit(op: Operation, lowering: Lowering) -> None:
     builder = lowering.builder
     width, height = builder.width, builder.height
     x = op.operands[0]
-    assert isinstance(x.type, ShardType)
-    rows, inner = x.type.tile
-    layout: Layout = x.type.x
+    rows, inner = shard_of(x).tile
+    layout = shard_of(x).x
     columns = sum(part.tile for part in part_layouts(op))
     slots = ceil_div(width, height)
 
     def global_k(slot: Expr, i: Expr) -> Expr:
         column = slot * height + Name("y")
+        index = layout.index(column, i)
         # A slot past the last column holds nothing.
-        return layout.index(column, i) if slots * height == width else select(
-            binary("<", column, width), layout.index(column, i), -1
-        )
+        return index if slots * height == width else select(column.lt(width), index, -1)
 
-    weights = placed_parts(op, lowering, lambda i: i, slots, global_k)
+    weights = placed_parts(op, lowering, global_k, slots, inner)
     x_tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
     w_tile = lowering.temporary("w_tile", lowering.operand, inner, columns)
     accumulator = start_accumulator(op, lowering, rows, columns)

@@ -7,7 +7,7 @@ from sending to passing, so the row drains from east to west over one color (rul
 
 from __future__ import annotations
 
-from meshc.dialects.tile import ShardType
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.kernels.builder import StreamRoute
 from meshc.kernels.gemm_ring_transposed import last_token_row
@@ -35,7 +35,7 @@ def emit_input(value: Value, name: str, lowering: Lowering) -> None:
         routes.append(StreamRoute(Rect(1, width - 1, 0, height), "W", ("RAMP", "E")))
     if width > 1:
         routes.append(StreamRoute(Rect(width - 1, width, 0, height), "W", ("RAMP",)))
-    stream = builder.stream("host.in", routes)
+    stream = builder.stream(f"host.in.{name}", routes)
     element = Name("e")
     builder.port(
         name,
@@ -59,33 +59,26 @@ def emit_output(op: Operation, lowering: Lowering) -> None:
         _emit_result(value, name, shape, lowering)
 
 
-def _emit_result(value: Value, name: str, shape: tuple[int, ...], lowering: Lowering) -> None:
-    builder = lowering.builder
+def _emit_result(value: Value, name: str, shape: tuple[int, int, int], lowering: Lowering) -> None:
+    """One result [batch, sequence, features]; with ``--logits last`` only the prompt's last token has a place in it."""
+    builder, tokens = lowering.builder, lowering.tokens
     width, height = builder.width, builder.height
-    type = value.type
-    assert isinstance(type, ShardType)
+    type = shard_of(value)
     rows, inner = type.tile
     stream = builder.stream(f"host.out.{name}", [StreamRoute(Rect(0, width, 0, height), "RAMP", ("E",))])
-    row_y, element = Name("y"), Name("e")
-    buffer = lowering.buffer_of(value)
-    last = lowering.logits == "last"
-    wanted = last_token_row(lowering) if last else as_expr(1)
     tile = rows * inner
+    element = Name("e")
     # The row drains from east to west.
     source = width - 1 - element // tile
-    token = lowering.tokens.index(row_y, element % tile // inner)
-    feature = type.x.index(source, element % inner)
-    inside = token.lt(lowering.tokens.extent)
-    batch = select(inside, token // lowering.sequence, -1) if lowering.tokens.padded != lowering.tokens.extent else (
-        token // lowering.sequence
-    )
-    position = token % lowering.sequence
-    if last:
-        # Only the last prompt token of each sequence has a place in the output.
-        length = builder.scalar("length", 1, lowering.sequence)
-        position = select(position.eq(length - 1), 0, -1)
-    indices = (batch, position, feature) if len(shape) == 3 else (token, feature)
-    out_shape = (shape[0], 1, *shape[2:]) if last else shape
+    token = tokens.index(Name("y"), element % tile // inner)
+    batch, position = token // lowering.sequence, token % lowering.sequence
+    if tokens.padded != tokens.extent:
+        batch = select(token.lt(tokens.extent), batch, -1)
+    wanted = lowering.holds_tokens()
+    if lowering.logits == "last":
+        wanted = last_token_row(lowering)
+        position = select(position.eq(lowering.length - 1), 0, -1)
+        shape = (shape[0], 1, shape[2])
     builder.port(
         name,
         "out",
@@ -93,12 +86,12 @@ def _emit_result(value: Value, name: str, shape: tuple[int, ...], lowering: Lowe
         rect=Rect(width - 1, width, 0, height),
         color=stream,
         dtype=type.dtype,
-        shape=out_shape,
+        shape=shape,
         count=select(wanted, width * tile, 0),
-        indices=indices,
+        indices=(batch, position, type.x.index(source, element % inner)),
     )
     with builder.when(wanted):
-        builder.emit("send", buffer, color=stream)
+        builder.emit("send", lowering.buffer_of(value), color=stream)
         if width > 1:
             with builder.when(Name("x").gt(0)):
                 builder.emit("route", color=stream, from_="W", to=("E",))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from meshc.dialects.layout import Block, Layout
-from meshc.dialects.tile import ShardType
+from meshc.dialects.layout import Block, Layout, ceil_div
+from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation, TensorType, Value
-from meshc.kernels.builder import MeshBuffer, MeshBuilder
-from meshrt.program.expr import Expr, ExprLike, Int, Name, as_expr, binary, minimum, select
+from meshc.ir.name_templates import NameTemplate
+from meshc.kernels.builder import ELEMENT_NAMES, MeshBuffer, MeshBuilder
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, binary, maximum, minimum, select
 from meshrt.program.model import View
 
-_TEMPLATE = re.compile(r"\{")
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """An element index of a weight buffer: its name in the placement, and how far it runs."""
-
-    name: str
-    extent: int
+#: From the element indices of a buffer to an index of the tensor that lies there.
+Indices = Callable[[list[Expr]], Sequence[ExprLike]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +28,26 @@ class Section:
     """
 
     weight: Value
-    indices: Callable[[list[Expr]], Sequence[ExprLike]]
+    indices: Indices
     start: int = 0
     extent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Rounds:
+    """A loop of the model around the code that is being appended.
+
+    ``counter`` is its counter in weights' names, ``index`` the program's, ``count`` how often it runs.
+    """
+
+    counter: str
+    index: Name
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Weight:
-    """A placed weight: its buffer, and the first element of this layer's part."""
+    """A placed weight: its buffer, the first element of this layer's part, and that part's shape."""
 
     buffer: MeshBuffer
     offset: Expr
@@ -53,7 +60,13 @@ class Weight:
 
 @dataclass(slots=True)
 class Lowering:
-    """One lowering of a tile-level function to a region of PEs."""
+    """One lowering of a tile-level function to a region of PEs.
+
+    ``operand`` and ``other`` are the dtypes of multiply-adds' operands and of everything else;
+    ``tokens`` is how the tokens of all ``batch`` sequences lie over y, ``length`` the runtime
+    scalar that says how many tokens of each are the prompt's. ``values`` and ``inputs`` say
+    where shards and token ids lie.
+    """
 
     builder: MeshBuilder
     operand: str
@@ -61,10 +74,12 @@ class Lowering:
     batch: int
     sequence: int
     tokens: Block
+    length: Expr
     logits: str = "all"
+    chunk_elements: int = 1024
     values: dict[Value, MeshBuffer] = field(default_factory=dict)
     inputs: dict[Value, MeshBuffer] = field(default_factory=dict)
-    counter: tuple[str, int] | None = None
+    rounds: list[Rounds] = field(default_factory=list)
     #: Values whose last use is the operation being lowered: their buffers may be overwritten.
     dying: frozenset[Value] = frozenset()
     _weights: dict[object, Weight] = field(default_factory=dict)
@@ -77,15 +92,23 @@ class Lowering:
     def height(self) -> int:
         return self.builder.height
 
+    @property
+    def token_rows(self) -> int:
+        """Rows of PEs that hold any token; those below hold only padding."""
+        return ceil_div(self.tokens.extent, self.tokens.tile)
+
+    def holds_tokens(self) -> Expr:
+        """Whether this row holds any token: 1 where all rows do."""
+        return as_expr(1) if self.token_rows == self.height else Name("y").lt(self.token_rows)
+
     def buffer_of(self, value: Value) -> MeshBuffer:
         """The buffer that holds a value's shard."""
         return self.values[value]
 
     def result_buffer(self, value: Value, hint: str = "") -> MeshBuffer:
         """A new buffer for a result, of its shard's tile and dtype."""
-        type = value.type
-        assert isinstance(type, ShardType)
-        buffer = self.builder.buffer(_identifier(value.name or hint or "v"), type.dtype, *type.tile)
+        type = shard_of(value)
+        buffer = self.builder.buffer(value.name or hint or "v", type.dtype, *type.tile)
         self.values[value] = buffer
         return buffer
 
@@ -102,78 +125,80 @@ class Lowering:
         """A scratch buffer; the memory planner lets others have its place before and after."""
         return self.builder.buffer(hint, dtype, *shape)
 
+    @contextmanager
+    def repeating(self, counter: str, count: int) -> Iterator[None]:
+        """A loop of the model: weights whose names read its counter have one part for each round."""
+        with self.builder.loop(counter, count) as index:
+            self.rounds.append(Rounds(counter, index, count))
+            yield
+            self.rounds.pop()
+
     # ---- weights ------------------------------------------------------------------------
 
-    def place(
-        self, hint: str, dtype: str, shape: Sequence[int], sections: Sequence[Section], names: Sequence[str] = ()
-    ) -> Weight:
+    def place(self, hint: str, dtype: str, shape: Sequence[int], sections: Sequence[Section]) -> Weight:
         """Place tensors into a buffer of ``shape`` per layer; the same placement twice is one buffer.
 
-        Sections index their tensors by expressions over the element indices (named
-        ``names``, by default i, j, k, ..). Tensors named by a template over the loop
-        counter give the buffer a leading dimension with one entry per layer.
+        Sections index their tensors by expressions over the element indices. Where tensors'
+        names read the counters of loops, the buffer has a leading dimension for each, with
+        one entry per round.
         """
-        elements = [Name(n) for n in (names or ("i", "j", "k", "n")[: len(shape)])]
-        layered = any(_TEMPLATE.search(_tensor_name(s.weight)) for s in sections)
-        assert not layered or self.counter is not None
+        elements = [Name(n) for n in ELEMENT_NAMES[: len(shape)]]
+        templates = [NameTemplate.of(tensor_name(s.weight)) for s in sections]
+        read = frozenset().union(*(t.counters for t in templates))
+        around = [r for r in self.rounds if r.counter in read]
+        program_counters = {r.counter: r.index for r in around}
         built = []
-        for section in sections:
+        for section, template in zip(sections, templates, strict=True):
             extent = section.extent if section.extent is not None else shape[-1] - section.start
-            ranges = [(e.name, 0, n) for e, n in zip(elements, shape, strict=True)]
+            ranges = [(r.index.name, 0, r.count) for r in around]
+            ranges += [(e.name, 0, n) for e, n in zip(elements, shape, strict=True)]
             ranges[-1] = (elements[-1].name, section.start, section.start + extent)
             local = [*elements[:-1], elements[-1] - section.start]
             indices = tuple(as_expr(i) for i in section.indices(local))
-            if layered and self.counter is not None:
-                ranges.insert(0, (self.counter[0], 0, self.counter[1]))
-            built.append((tuple(ranges), _tensor_name(section.weight), indices))
+            built.append((tuple(ranges), str(template.substituted(program_counters)), indices))
         key = (dtype, tuple(shape), tuple(built))
-        known = self._weights.get(key)
-        if known is not None:
-            return known
-        size = 1
-        for extent in shape:
-            size *= extent
-        offset: Expr = Int(0)
-        full = tuple(shape)
-        if layered and self.counter is not None:
-            offset = Name(self.counter[0]) * size
-            full = (self.counter[1], *shape)
-        buffer = self.builder.buffer(hint, dtype, *full)
-        for ranges, tensor, indices in built:
-            self.builder.place(buffer, ranges, tensor, indices)
-        weight = Weight(buffer, offset, tuple(shape))
-        self._weights[key] = weight
-        return weight
+        if key not in self._weights:
+            buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape)
+            for ranges, tensor, indices in built:
+                self.builder.place(buffer, ranges, tensor, indices)
+            part: Expr = as_expr(0)
+            for r in around:
+                part = part * r.count + r.index
+            self._weights[key] = Weight(buffer, part * math.prod(shape), tuple(shape))
+        return self._weights[key]
 
     def vector(self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None) -> Weight:
         """A feature vector ([F] weight or bias) placed like the features of ``layout``, alike in every row."""
-        total = _shape(value)[0]
-        stop = total if stop is None else stop
+        stop = tensor_shape(value)[0] if stop is None else stop
+        section = Section(value, self.stretch(value, layout, start, stop))
+        return self.place(hint, self.operand, (layout.tile,), [section])
 
-        def indices(e: list[Expr]) -> list[ExprLike]:
-            return [sliced(layout.index(Name("x"), e[0]), layout, start, stop, total)]
-
-        return self.place(hint, self.operand, (layout.tile,), [Section(value, indices)])
+    def stretch(self, value: Value, layout: Layout, start: int, stop: int) -> Indices:
+        """Index function of elements ``start`` to ``stop`` of a vector, as the features of ``layout`` lie."""
+        total = tensor_shape(value)[0]
+        return lambda e: [sliced(layout.index(Name("x"), e[0]), layout, start, stop, total)]
 
     def matrix(
-        self, value: Value, order: str, start: int, stop: int, k: Callable[[Expr], Expr], n: Callable[[Expr], Expr],
-        n_layout: Layout, n_first: bool = False,
-    ) -> Callable[[list[Expr]], list[ExprLike]]:
-        """Index function of a [k, n] tile (or [n, k] when ``n_first``) of a linear weight.
+        self, value: Value, order: str, layout: Layout, start: int, stop: int
+    ) -> Callable[[Expr, Expr], Sequence[ExprLike]]:
+        """Index function of a linear's weight: from an input feature and an output feature, as ``layout`` has it.
 
-        ``k`` and ``n`` give the global input and output feature of a local index; ``order``
-        says how the tensor is stored (``nk``: torch's [out, in]; ``kn``).
+        ``order`` says how the tensor is stored (``nk``: torch's [out, in]; ``kn``); of its output
+        features the linear takes ``start`` to ``stop``.
         """
-        shape = _shape(value)
-        total = shape[0] if order == "nk" else shape[1]
+        total = tensor_shape(value)[0 if order == "nk" else 1]
 
-        def indices(e: list[Expr]) -> list[ExprLike]:
-            row, column = (e[1], e[0]) if n_first else (e[0], e[1])
-            inputs = k(row)
-            outputs = sliced(n(column), n_layout, start, stop, total)
-            return [outputs, inputs] if order == "nk" else [inputs, outputs]
+        def index(inputs: Expr, outputs: Expr) -> Sequence[ExprLike]:
+            outputs = sliced(outputs, layout, start, stop, total)
+            return (outputs, inputs) if order == "nk" else (inputs, outputs)
 
-        return indices
+        return index
+
+
+def outside(layout: Layout, i: ExprLike) -> Expr:
+    """Whether local feature ``i`` of this column is padding."""
+    index = layout.index(Name("x"), i)
+    return maximum(binary("<", index, 0), binary(">=", index, layout.extent))
 
 
 def sliced(index: Expr, layout: Layout, start: int, stop: int, total: int) -> Expr:
@@ -186,16 +211,13 @@ def sliced(index: Expr, layout: Layout, start: int, stop: int, total: int) -> Ex
     return select(valid, index + start, -1)
 
 
-def _shape(value: Value) -> tuple[int, ...]:
+def tensor_shape(value: Value) -> tuple[int, ...]:
+    """The extents of a weight."""
     assert isinstance(value.type, TensorType)
     return value.type.shape
 
 
-def _tensor_name(value: Value) -> str:
+def tensor_name(value: Value) -> str:
+    """The name of a weight, or the template of its names."""
     assert value.op is not None
     return value.op.attributes["name"]
-
-
-def _identifier(hint: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_]", "_", hint)
-    return name if re.match(r"[A-Za-z_]", name) else f"v{name}"

@@ -9,16 +9,16 @@ are kept at zero so that they add nothing.
 from __future__ import annotations
 
 from meshc.dialects.layout import Heads
-from meshc.dialects.tile import ShardType
+from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.chain import Segment, chain_all_reduce, whole_axis
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Name, binary, maximum
+from meshc.kernels.lowering import Lowering, Section, Weight, outside
+from meshrt.program.expr import Expr, Name
 
 
-def head_segment(lowering: Lowering, layout: Heads) -> Segment:
+def head_segment(layout: Heads) -> Segment:
     """The row's segment that holds one group of heads."""
     x = Name("x")
     return Segment("x", layout.member(x), layout.columns, layout.in_group(x))
@@ -28,16 +28,14 @@ def emit_rms_norm(op: Operation, lowering: Lowering) -> None:
     """Append RMSNorm: x / sqrt(mean(x²) + eps) * w, or * (1 + w) with ``unit_offset``."""
     builder = lowering.builder
     x = lowering.buffer_of(op.operands[0])
-    type = op.result.type
-    assert isinstance(type, ShardType)
-    rows, inner = type.tile
-    layout = type.x
-    if op.attributes.get("heads"):
-        assert isinstance(layout, Heads)
-        groups, width, count = layout.heads_local, 2 * layout.pairs, layout.head_dim
-        segment = head_segment(lowering, layout)
+    rows, inner = shard_of(op.result).tile
+    by_heads = bool(op.attributes.get("heads"))
+    if by_heads:
+        heads = heads_of(op.result)
+        groups, width, count = heads.heads_local, 2 * heads.pairs, heads.head_dim
+        segment = head_segment(heads)
     else:
-        groups, width, count = 1, inner, layout.extent
+        groups, width, count = 1, inner, shard_of(op.result).x.extent
         segment = whole_axis(builder, "x")
     square = lowering.temporary("square", lowering.other, rows, groups, width)
     total = lowering.temporary("total", lowering.other, rows, groups)
@@ -55,11 +53,10 @@ def emit_rms_norm(op: Operation, lowering: Lowering) -> None:
     if len(op.operands) == 1:
         builder.emit("copy", out, square)
         return
-    if op.attributes.get("heads"):
-        assert isinstance(layout, Heads)
-        scale = _head_vector(op, lowering, layout)
+    if by_heads:
+        scale = _head_vector(op, lowering, heads_of(op.result))
     else:
-        scale = lowering.vector(op.operands[1], layout, "norm_w")
+        scale = lowering.vector(op.operands[1], shard_of(op.result).x, "norm_w")
     weight = scale.view((rows, 0), (groups, 0), (width, 1))
     if op.attributes.get("unit_offset"):
         builder.emit("fma", out, square, weight, square)
@@ -67,11 +64,10 @@ def emit_rms_norm(op: Operation, lowering: Lowering) -> None:
         builder.emit("mul", out, square, weight)
 
 
-def _head_vector(op: Operation, lowering: Lowering, layout: Heads):
+def _head_vector(op: Operation, lowering: Lowering, layout: Heads) -> Weight:
     """A [head_dim] weight: this column's dimensions of one head."""
-    from meshc.kernels.lowering import Section
 
-    def indices(e):
+    def indices(e: list[Expr]) -> list[Expr]:
         return [layout.dim(Name("x"), e[0] // layout.pairs, e[0] % layout.pairs)]
 
     return lowering.place("head_w", lowering.operand, (2 * layout.pairs,), [Section(op.operands[1], indices)])
@@ -81,10 +77,8 @@ def emit_layer_norm(op: Operation, lowering: Lowering) -> None:
     """Append LayerNorm: (x - mean) / sqrt(var + eps) * w + b."""
     builder = lowering.builder
     x = lowering.buffer_of(op.operands[0])
-    type = op.result.type
-    assert isinstance(type, ShardType)
-    rows, inner = type.tile
-    layout = type.x
+    rows, inner = shard_of(op.result).tile
+    layout = shard_of(op.result).x
     segment = whole_axis(builder, "x")
     centred = lowering.temporary("centred", lowering.other, rows, inner)
     square = lowering.temporary("square", lowering.other, rows, inner)
@@ -99,17 +93,14 @@ def emit_layer_norm(op: Operation, lowering: Lowering) -> None:
     mean_of(x)
     builder.emit("sub", centred, x, spread)
     if layout.padded != layout.extent:
-        index = layout.index(Name("x"), Name("i1"))
-        outside = maximum(binary("<", index, 0), binary(">=", index, layout.extent))
-        builder.emit("fill", centred, value=0.0, where=outside)
+        builder.emit("fill", centred, value=0.0, where=outside(layout, Name("i1")))
     builder.emit("mul", square, centred, centred)
     mean_of(square)
     builder.emit("add", total, total, float(op.attributes["eps"]))
     builder.emit("rsqrt", total, total)
     builder.emit("mul", centred, centred, spread)
     output = lowering.result_buffer(op.result, "norm")
-    scaled = centred if len(op.operands) > 1 else None
-    if scaled is None:
+    if len(op.operands) == 1:
         builder.emit("copy", output, centred)
         return
     weight = lowering.vector(op.operands[1], layout, "norm_w").view((rows, 0), (inner, 1))

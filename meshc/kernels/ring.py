@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshc.kernels.builder import MeshBuilder, StreamRoute
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, select
 from meshrt.program.model import Rect
-
-from meshc.kernels.builder import MeshBuilder, StreamRoute
 
 #: Ports of an axis: (toward higher coordinates, toward lower ones).
 AXIS_PORTS = {"x": ("E", "W"), "y": ("S", "N")}
@@ -52,7 +51,7 @@ class Ring:
     receive: Expr
 
 
-def _message_class(p: Expr) -> Expr:
+def _class_of(p: int) -> int:
     """Class of the forward message that ``p`` sends (0 to 3)."""
     return p % 2 * 2 + p // 2 % 2
 
@@ -89,7 +88,7 @@ def _routes(builder: MeshBuilder, axis: str, parts: int, reverse: bool) -> list[
         q = successor(p, parts)
         if q == p:
             continue
-        kind = p % 2 * 2 + p // 2 % 2
+        kind = _class_of(p)
         source, target = (q, p) if reverse else (p, q)
         step = 1 if target > source else -1
         ahead, behind = (up, down) if step > 0 else (down, up)
@@ -119,23 +118,29 @@ def ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
         for kind, routes in enumerate(_routes(builder, axis, parts, reverse))
         if routes
     ]
-    kinds = [k for k in range(4) if any(p % 2 * 2 + p // 2 % 2 == k and successor(p, parts) != p for p in range(parts))]
+    kinds = sorted({_class_of(p) for p in range(parts)})
 
     def pick(kind: Expr) -> Expr:
-        result: Expr = streams[-1]
-        for k, stream in reversed(list(zip(kinds, streams, strict=True))[:-1]):
+        *first, last = zip(kinds, streams, strict=True)
+        result: Expr = last[1]
+        for k, stream in reversed(first):
             result = select(kind.eq(k), stream, result)
         return result
 
     at = Name(axis)
-    last = parts - 1
-    predecessor = select(
-        at % 2,
-        select((at + 2).le(last), at + 2, last if parts % 2 else parts - 2),
-        select(at.eq(0), min(1, last), at - 2),
+    end = parts - 1
+    source = builder.param(
+        f"ring_{axis}_source",
+        select(
+            at % 2,
+            select((at + 2).le(end), at + 2, end if parts % 2 else parts - 2),
+            select(at.eq(0), min(1, end), at - 2),
+        ),
     )
-    own = builder.param(f"ring_{axis}_{direction}_own", pick(_message_class(at)))
-    other = builder.param(f"ring_{axis}_{direction}_other", pick(_message_class(predecessor)))
+    own_class = builder.param(f"ring_{axis}_class", at % 2 * 2 + at // 2 % 2)
+    source_class = builder.param(f"ring_{axis}_source_class", source % 2 * 2 + source // 2 % 2)
+    own = builder.param(f"ring_{axis}_{direction}_own", pick(own_class))
+    other = builder.param(f"ring_{axis}_{direction}_other", pick(source_class))
     return Ring(other, own) if reverse else Ring(own, other)
 
 

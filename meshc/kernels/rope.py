@@ -7,69 +7,67 @@ pass unchanged. Nothing is communicated.
 
 from __future__ import annotations
 
-from meshc.dialects.layout import Heads
-from meshc.dialects.tile import ShardType
+from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
+from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering, Section
-from meshrt.program.expr import Expr, Name, binary, select
+from meshrt.program.expr import Expr, Name, select
+from meshrt.program.model import View
 
 
 def emit_phases(op: Operation, lowering: Lowering) -> None:
-    """Append the computation of cosines and sines, [2, tokens, pairs] per PE."""
+    """Append the computation of cosines, negated sines and sines, [3, tokens, pairs] per PE."""
     builder = lowering.builder
-    type = op.result.type
-    assert isinstance(type, ShardType) and isinstance(type.x, Heads)
-    layout = type.x
-    rows, pairs = type.y.tile, layout.pairs
+    layout = heads_of(op.result)
+    rows, pairs = shard_of(op.result).y.tile, layout.pairs
     turning = layout.rotary // 2
 
     def indices(e: list[Expr]) -> list[Expr]:
         pair = layout.member(Name("x")) * pairs + e[0]
-        return [select(binary("<", pair, turning), pair, -1)]
+        return [select(pair.lt(turning), pair, -1)]
 
     frequencies = lowering.place("inv_freq", "f32", (pairs,), [Section(op.operands[0], indices)])
     position = lowering.temporary("position", "f32", rows)
     angle = lowering.temporary("angle", "f32", rows, pairs)
-    phases = builder.buffer("phases", lowering.other, 2, rows, pairs)
+    phases = builder.buffer("phases", lowering.other, 3, rows, pairs)
     lowering.values[op.result] = phases
     token = lowering.tokens.index(Name("y"), Name("i0"))
     builder.emit("index", position, value=token % op.attributes["sequence"])
     builder.emit("mul", angle, position.at(0, (rows, 1), (pairs, 0)), frequencies.view((rows, 0), (pairs, 1)))
-    cosine, sine = phases.at(0, rows, pairs), phases.at(rows * pairs, rows, pairs)
+    cosine, minus_sine, sine = (phases.at(part * rows * pairs, rows, pairs) for part in range(3))
     builder.emit("cos", cosine, angle)
     builder.emit("sin", sine, angle)
+    builder.emit("mul", minus_sine, sine, -1.0)
     scale = float(op.attributes.get("scale", 1.0))
     if scale != 1.0:
         builder.emit("mul", phases, phases, scale)
         if 2 * turning != layout.head_dim:
-            beyond = binary(">=", layout.member(Name("x")) * pairs + Name("i1"), turning)
+            beyond = (layout.member(Name("x")) * pairs + Name("i1")).ge(turning)
             builder.emit("fill", cosine, value=1.0, where=beyond)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the rotation: (a, b) -> (a cos - b sin, b cos + a sin) for each pair."""
     builder = lowering.builder
-    type = op.result.type
-    assert isinstance(type, ShardType) and isinstance(type.x, Heads)
-    layout = type.x
-    rows, heads, pairs = type.y.tile, layout.heads_local, layout.pairs
+    layout = heads_of(op.result)
+    rows, heads, pairs = shard_of(op.result).y.tile, layout.heads_local, layout.pairs
     x = lowering.buffer_of(op.operands[0])
     phases = lowering.buffer_of(op.operands[1])
     token, head = heads * 2 * pairs, 2 * pairs
-    dims = ((rows, token), (heads, head), (pairs, 1))
-    turn = ((rows, pairs), (heads, 0), (pairs, 1))
-    cosine, sine = phases.at(0, *turn), phases.at(rows * pairs, *turn)
-    first, second = x.at(0, *dims), x.at(pairs, *dims)
-    output = lowering.result_buffer(op.result, "rotated")
-    crossed = lowering.temporary("crossed", lowering.other, rows, heads, pairs)
-    kept = lowering.temporary("kept", lowering.other, rows, heads, pairs)
-    builder.emit("mul", crossed, second, sine)
-    builder.emit("mul", kept, first, cosine)
-    builder.emit("sub", output.at(0, *dims), kept, crossed)
-    builder.emit("mul", crossed, first, sine)
-    builder.emit("mul", kept, second, cosine)
-    builder.emit("add", output.at(pairs, *dims), kept, crossed)
+
+    def half(buffer: MeshBuffer, which: int) -> View:
+        return buffer.at(which * pairs, (rows, token), (heads, head), (pairs, 1))
+
+    def phase(which: int, *halves: tuple[int, int]) -> View:
+        return phases.at(which * rows * pairs, (rows, pairs), (heads, 0), *halves, (pairs, 1))
+
+    crossed = lowering.temporary("crossed", lowering.other, rows, heads, 2, pairs)
+    kept = lowering.temporary("kept", lowering.other, rows, heads, 2, pairs)
+    builder.emit("mul", kept, x.at(0, rows, heads, 2, pairs), phase(0, (2, 0)))
+    builder.emit("mul", half(crossed, 0), half(x, 1), phase(1))
+    builder.emit("mul", half(crossed, 1), half(x, 0), phase(2))
+    builder.emit("add", lowering.result_buffer(op.result, "rotated").at(0, rows, heads, 2, pairs), kept, crossed)
 
 
 PHASES = Kernel("rope.phases", "tile.phases", "cosines and sines of the positions", emit_phases)

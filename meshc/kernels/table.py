@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meshc.dialects.layout import Block, Layout, ceil_div
 from meshc.ir.core import Value
-from meshc.kernels.lowering import Lowering, Section, Weight
-from meshrt.program.expr import Expr, Name, select
-
-#: Elements of a chunk that rides the ring: enough to cover a vector set-up, small beside the SRAM.
-CHUNK_ELEMENTS = 1024
+from meshc.kernels.lowering import Lowering, Section, Weight, tensor_shape
+from meshrt.program.expr import Expr, ExprLike, Name, select
 
 
-def chunking(block: int, inner: int) -> tuple[int, int]:
-    """(chunks, rows per chunk) that a block of ``block`` rows of ``inner`` elements goes round in."""
-    count = min(block, max(1, ceil_div(block * inner, CHUNK_ELEMENTS)))
+def chunking(lowering: Lowering, block: int, inner: int) -> tuple[int, int]:
+    """(chunks, rows per chunk) in which a block of ``block`` rows of ``inner`` elements rides the ring.
+
+    A chunk is long enough to cover a vector set-up many times and small beside the SRAM. Equal
+    chunks without padding are preferred to fewer ones.
+    """
+    wanted = min(block, max(1, ceil_div(block * inner, lowering.chunk_elements)))
+    count = next((c for c in range(wanted, min(2 * wanted, block) + 1) if block % c == 0), wanted)
     chunk = ceil_div(block, count)
     return ceil_div(block, chunk), chunk
 
@@ -22,19 +26,20 @@ def place_table(
     lowering: Lowering, weight: Value, features: Layout, order: str = "nk", start: int = 0, stop: int | None = None
 ) -> Weight:
     """Place a [vocabulary, features] tensor; the same tensor placed twice is one buffer."""
-    shape = weight.type.shape  # type: ignore[attr-defined]
+    shape = tensor_shape(weight)
     total = shape[0] if order == "nk" else shape[1]
     stop = total if stop is None else stop
     over_y = Block(stop - start, lowering.height)
     inner = features.tile
-    count, chunk = chunking(over_y.tile, inner)
+    count, chunk = chunking(lowering, over_y.tile, inner)
+    matrix = lowering.matrix(weight, order, over_y, start, stop)
 
-    def row(i: Expr) -> Expr:
-        index = over_y.index(Name("y"), i)
-        # Rows that only fill up the last chunk must not alias the next row's block.
-        return index if count * chunk == over_y.tile else select(i.lt(over_y.tile), index, -1)
+    def indices(e: list[Expr]) -> Sequence[ExprLike]:
+        i, k = e
+        row = over_y.index(Name("y"), i)
+        if count * chunk != over_y.tile:
+            # Rows that only fill up the last chunk must not alias the next row's block.
+            row = select(i.lt(over_y.tile), row, -1)
+        return matrix(features.index(Name("x"), k), row)
 
-    indices = lowering.matrix(
-        weight, order, start, stop, lambda k: features.index(Name("x"), k), row, over_y, n_first=True
-    )
     return lowering.place("table", lowering.operand, (count * chunk, inner), [Section(weight, indices)])

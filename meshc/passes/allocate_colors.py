@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import networkx as nx
-
 from meshc.ir.core import Module, Operation
 from meshc.passes.base import Pass, PassContext
 from meshrt.diagnostics import MeshError
+from meshrt.program.expr import Name
 from meshrt.program.model import Rect
 
 
@@ -17,16 +16,33 @@ from meshrt.program.model import Rect
 class AllocateColors(Pass):
     """Color the streams so that no router has two of one color.
 
-    needs: the mesh level; streams declared with their routes.
+    Needs: the mesh level; streams declared with their routes.
 
-    does: two streams interfere when some router has a configuration of both; the
+    Does: two streams interfere when some router has a configuration of both; the
     interference graph is colored greedily, streams of most conflicts first. Streams of host
-    ports take the target's host colors. Raises M0406 where the target has too few.
+    ports take the target's host colors. Raises M0406 where the target has too few::
 
-    holds after: every stream has ``color``.
+        module mesh {ops = []}
+        mesh.region() {name = "main", width = 3, height = 2, origin = [0, 0]} () {
+          mesh.stream() {name = "row", routes = [[[0, 3, 0, 1, 1, 1], "W", ["E"]]]}
+          mesh.stream() {name = "column", routes = [[[1, 2, 0, 2, 1, 1], "N", ["S"]]]}
+          mesh.stream() {name = "apart", routes = [[[0, 3, 1, 2, 2, 1], "E", ["W"]]]}
+        }
+
+    becomes ::
+
+        module mesh {ops = []}
+        mesh.region() {name = "main", width = 3, height = 2, origin = [0, 0]} () {
+          mesh.stream() {name = "row", routes = [[[0, 3, 0, 1, 1, 1], "W", ["E"]]], color = 0}
+          mesh.stream() {name = "column", routes = [[[1, 2, 0, 2, 1, 1], "N", ["S"]]], color = 1}
+          mesh.stream() {name = "apart", routes = [[[0, 3, 1, 2, 2, 1], "E", ["W"]]], color = 0}
+        }
+
+    Holds after: every stream has ``color``.
     """
 
     name: ClassVar[str] = "allocate-colors"
+    level: ClassVar[str] = "mesh"
 
     #: Colors for streams between PEs and for host ports; the target's where it is known.
     colors: int = 21
@@ -38,47 +54,45 @@ class AllocateColors(Pass):
             colors, host_colors = context.target.program_colors, context.target.host_colors
         for region in module.body.ops:
             declarations = region.regions[0].ops
-            ports = {
-                op.attributes["color"].name.removeprefix("@") for op in declarations if op.name == "mesh.port"
-            }
+            ports = [op.attributes["color"] for op in declarations if op.name == "mesh.port"]
             streams = [op for op in declarations if op.name == "mesh.stream"]
-            host = [s for s in streams if s.attributes["name"] in ports]
-            inner = [s for s in streams if s.attributes["name"] not in ports]
-            _color(inner, 0, colors, "streams between PEs")
-            _color(host, colors, host_colors, "host ports")
+            host = [s for s in streams if Name(f"@{s.attributes['name']}") in ports]
+            inner = [s for s in streams if s not in host]
+            _color(inner, range(colors), "streams between PEs")
+            _color(host, range(colors, colors + host_colors), "host ports")
 
 
-def _color(streams: list[Operation], first: int, available: int, what: str) -> None:
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(streams)))
+def _color(streams: list[Operation], available: range, what: str) -> None:
     footprints = [[Rect(*rect) for rect, _, _ in s.attributes["routes"]] for s in streams]
+    conflicts: list[list[int]] = [[] for _ in streams]
     for a in range(len(streams)):
         for b in range(a):
             if any(_meet(p, q) for p in footprints[a] for q in footprints[b]):
-                graph.add_edge(a, b)
-    order = sorted(graph.nodes, key=lambda n: (-graph.degree[n], n))
-    chosen = nx.greedy_color(graph, strategy=lambda g, c: order)
+                conflicts[a].append(b)
+                conflicts[b].append(a)
+    chosen: dict[int, int] = {}
+    for stream in sorted(range(len(streams)), key=lambda s: -len(conflicts[s])):
+        taken = {chosen[other] for other in conflicts[stream] if other in chosen}
+        chosen[stream] = next(color for color in range(len(streams)) if color not in taken)
     used = max(chosen.values(), default=-1) + 1
-    if used > available:
+    if used > len(available):
         raise MeshError(
             "M0406",
-            f"the program needs {used} colors for {what}, and the target has {available}",
-            notes=[", ".join(s.attributes["name"] for s in streams)],
+            f"the program needs {used} colors for {what}, and the target has {len(available)}",
+            notes=[f"the streams are {', '.join(s.attributes['name'] for s in streams)}"],
             helps=["choose kernels with fewer streams, or a target with more colors"],
         )
-    for node, stream in enumerate(streams):
-        stream.attributes["color"] = first + chosen[node]
+    for stream, color in chosen.items():
+        streams[stream].attributes["color"] = available[color]
 
 
 def _meet(a: Rect, b: Rect) -> bool:
     """Whether two strided rectangles share a PE."""
-    return _ranges_meet((a.x0, a.x1, a.xs), (b.x0, b.x1, b.xs)) and _ranges_meet(
-        (a.y0, a.y1, a.ys), (b.y0, b.y1, b.ys)
+    return _share(range(a.x0, a.x1, a.xs), range(b.x0, b.x1, b.xs)) and _share(
+        range(a.y0, a.y1, a.ys), range(b.y0, b.y1, b.ys)
     )
 
 
-def _ranges_meet(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
-    if min(a[1], b[1]) <= max(a[0], b[0]):
-        return False
-    shorter, longer = sorted((range(*a), range(*b)), key=len)
+def _share(a: range, b: range) -> bool:
+    shorter, longer = sorted((a, b), key=len)
     return any(value in longer for value in shorter)

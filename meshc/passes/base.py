@@ -43,6 +43,8 @@ class Pass(ABC):
 
     #: The name on the command line.
     name: ClassVar[str]
+    #: The level of IR that it works on; None for any.
+    level: ClassVar[str | None] = None
 
     @abstractmethod
     def run(self, module: Module, context: PassContext) -> None:

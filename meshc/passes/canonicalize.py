@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from meshc.ir.core import Module, Operation, TensorType, Value
+from meshc.ir.core import Module, Operation, Value
 from meshc.passes.base import Pass, PassContext
 from meshc.passes.matching.editor import Editor, blocks, drop_unused, dtype_of, made_by, shape_of
 from meshc.passes.matching.evaluate import BINARY, UNARY
@@ -15,7 +15,6 @@ from meshc.passes.matching.layout import (
     Layout,
     Layouts,
     emit,
-    is_permutation,
     leading,
     plan,
     with_last,
@@ -23,6 +22,9 @@ from meshc.passes.matching.layout import (
 
 #: Operations on rows of features: whatever rearranges the rows may come after them.
 _ROW_OPS = ("graph.linear", "graph.rms_norm", "graph.layer_norm")
+
+#: Reductions that keep the reduced dimensions.
+_REDUCTIONS = ("sum", "mean", "max", "min", "var")
 
 #: Operations that must stay even if their results are equal to another's.
 _NOT_SHARED = ("graph.repeat", "graph.yield", "return", "func", "graph.aten")
@@ -38,13 +40,20 @@ class Canonicalize(Pass):
     operations; shortens chains of reshape, permute, expand and slice; moves permutations and reshapes of rows
     behind elementwise operations, norms and linears, so that these see [batch, tokens, features]::
 
-        %1 = graph.reshape(%x) {shape = [24, 32]} : tensor<24x32xf32>
-        %2 = graph.silu(%1) : tensor<24x32xf32>
-        %3 = graph.reshape(%2) {shape = [2, 12, 32]} : tensor<2x12x32xf32>
+        func() {name = "forward"} (%x: tensor<2x3x8xf32>) {
+          %flat = graph.reshape(%x) {shape = [6, 8]} : tensor<6x8xf32>
+          %scaled = graph.mul(%flat) {scalar = 1.0} : tensor<6x8xf32>
+          %act = graph.silu(%scaled) : tensor<6x8xf32>
+          %y = graph.reshape(%act) {shape = [2, 3, 8]} : tensor<2x3x8xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %1 = graph.silu(%x) : tensor<2x12x32xf32>
+        func() {name = "forward"} (%x: tensor<2x3x8xf32>) {
+          %0 = graph.silu(%x) : tensor<2x3x8xf32>
+          return(%0)
+        }
 
     Holds after: no chain of rearrangements gives back its own source.
     """
@@ -135,32 +144,32 @@ class _Rules:
             source = op.operands[0]
             inner, outer = shape_of(source), shape_of(value)
             added = len(outer) - len(inner)
-            if op.name == "graph.reshape" and (added <= 0 or outer != (1,) * added + inner):
-                return value
+            if op.name == "graph.reshape":
+                # Only of weights: an activation keeps its batch dimension, also where that is 1.
+                origin = self.layouts.of(source)[0].op
+                if added <= 0 or outer != (1,) * added + inner or origin is None or origin.name != "graph.weight":
+                    return value
             value = source
 
     def _sink(self, op: Operation) -> bool:
+        """Rearranged rows: the operation on the rows as they were, then the rearrangement."""
         name = op.name.removeprefix("graph.")
-        if op.name in _ROW_OPS and "heads" not in op.attributes:
+        if op.name in _ROW_OPS:
             return self._sink_rows(op, 0)
-        if name in UNARY or (name in BINARY and "scalar" in op.attributes) or name == "cast":
-            return self._sink_elements(op)
-        if name in BINARY:
-            return self._sink_pair(op)
-        return False
-
-    def _sink_elements(self, op: Operation) -> bool:
-        source, layout = self.layouts.of(op.operands[0])
-        if source is op.operands[0] or not _moves(source, layout):
-            return False
-        return self._rebuild(op, [source], layout, shape_of(source))
+        if name in UNARY or name == "cast" or (name in BINARY and "scalar" in op.attributes):
+            return self._sink_rows(op, 0)
+        if name in _REDUCTIONS:
+            return tuple(op.attributes["dims"]) == (len(shape_of(op.result)) - 1,) and self._sink_rows(op, 0)
+        return name in BINARY and self._sink_pair(op)
 
     def _sink_pair(self, op: Operation) -> bool:
+        """Both operands rearranged alike, or one of them and a vector of features."""
         (a, la), (b, lb) = (self.layouts.of(v) for v in op.operands)
         if a is op.operands[0] and b is op.operands[1]:
             return False
-        if la == lb and shape_of(a) == shape_of(b) and _moves(a, la):
-            return self._rebuild(op, [a, b], la, shape_of(a))
+        rows = leading(la, shape_of(a))
+        if rows is not None and rows == leading(lb, shape_of(b)) and shape_of(a)[:-1] == shape_of(b)[:-1]:
+            return self._rebuild(op, [a, b], rows, shape_of(a)[:-1])
         for i, other in ((0, op.operands[1]), (1, op.operands[0])):
             if len(shape_of(other)) == 1 and shape_of(op.result)[-1] == shape_of(op.operands[i])[-1]:
                 return self._sink_rows(op, i)
@@ -173,16 +182,18 @@ class _Rules:
         rows = leading(layout, shape_of(source))
         if rows is None:
             return False
-        features = shape_of(op.result)[-1]
         operands = list(op.operands)
         operands[i] = source
-        return self._rebuild(op, operands, with_last(rows, features), (*shape_of(source)[:-1], features))
+        return self._rebuild(op, operands, rows, shape_of(source)[:-1])
 
-    def _rebuild(self, op: Operation, operands: list[Value], layout: Layout, shape: tuple[int, ...]) -> bool:
-        """The operation on the sources, then the layout."""
-        name = op.name.removeprefix("graph.")
-        value = self.editor.insert(op, name, operands, shape, dtype_of(op.result), **op.attributes)
-        moved = emit(self.editor, op, value, layout)
+    def _rebuild(self, op: Operation, operands: list[Value], rows: Layout, lead: tuple[int, ...]) -> bool:
+        """The operation on the sources, whose rows are ``lead``, then the layout of its rows."""
+        name, features = op.name.removeprefix("graph."), shape_of(op.result)[-1]
+        attributes = dict(op.attributes)
+        if name in _REDUCTIONS:
+            attributes["dims"] = (len(lead),)
+        value = self.editor.insert(op, name, operands, (*lead, features), dtype_of(op.result), **attributes)
+        moved = emit(self.editor, op, value, with_last(rows, features))
         assert moved is not None
         self.editor.replace(op.result, moved)
         return True
@@ -205,15 +216,6 @@ class _Rules:
         assert shorter is not None
         self.editor.replace(op.result, shorter)
         return True
-
-
-def _moves(source: Value, layout: Layout) -> bool:
-    """Whether the layout only moves the source's elements around."""
-    assert isinstance(source.type, TensorType)
-    count = 1
-    for extent in shape_of(source):
-        count *= extent
-    return is_permutation(layout, count)
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

@@ -23,18 +23,28 @@ class FuseLayerNorm(Pass):
     Does: finds products and quotients that compute (x - mean(x)) / sqrt(var(x) + eps), however that is written (it
     runs them on chosen inputs), and takes in the weight and then the bias that follow::
 
-        %1 = graph.mean(%x) {dims = [2]} : tensor<1x12x1xf32>
-        %2 = graph.sub(%x, %1) : tensor<1x12x32xf32>
-        %3 = graph.var(%x) {dims = [2], correction = 0} : tensor<1x12x1xf32>
-        %4 = graph.add(%3) {scalar = 1e-05} : tensor<1x12x1xf32>
-        %5 = graph.rsqrt(%4) : tensor<1x12x1xf32>
-        %6 = graph.mul(%2, %5) : tensor<1x12x32xf32>
-        %7 = graph.mul(%6, %w) : tensor<1x12x32xf32>
-        %8 = graph.add(%7, %b) : tensor<1x12x32xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "ln.weight"} : tensor<8xf32>
+          %b = graph.weight() {name = "ln.bias"} : tensor<8xf32>
+          %m = graph.mean(%x) {dims = [2]} : tensor<1x4x1xf32>
+          %c = graph.sub(%x, %m) : tensor<1x4x8xf32>
+          %v = graph.var(%x) {dims = [2], correction = 0} : tensor<1x4x1xf32>
+          %e = graph.add(%v) {scalar = 1e-05} : tensor<1x4x1xf32>
+          %r = graph.rsqrt(%e) : tensor<1x4x1xf32>
+          %n = graph.mul(%c, %r) : tensor<1x4x8xf32>
+          %s = graph.mul(%n, %w) : tensor<1x4x8xf32>
+          %y = graph.add(%s, %b) : tensor<1x4x8xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %1 = graph.layer_norm(%x, %w, %b) {eps = 1e-05} : tensor<1x12x32xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "ln.weight"} : tensor<8xf32>
+          %b = graph.weight() {name = "ln.bias"} : tensor<8xf32>
+          %0 = graph.layer_norm(%x, %w, %b) {eps = 1e-05} : tensor<1x4x8xf32>
+          return(%0)
+        }
 
     Holds after: no such norm is left in primitives.
     """

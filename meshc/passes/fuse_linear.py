@@ -21,14 +21,22 @@ class FuseLinear(Pass):
     Does: a product of an activation with a weight of two dimensions, or its transpose, is a linear; a bias that is
     added to it, and to nothing else, belongs to it::
 
-        %0 = graph.weight() {name = "fc.weight"} : tensor<32x48xf32>
-        %1 = graph.weight() {name = "fc.bias"} : tensor<48xf32>
-        %2 = graph.matmul(%x, %0) : tensor<1x12x48xf32>
-        %3 = graph.add(%2, %1) : tensor<1x12x48xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "fc.weight"} : tensor<8x6xf32>
+          %b = graph.weight() {name = "fc.bias"} : tensor<6xf32>
+          %p = graph.matmul(%x, %w) : tensor<1x4x6xf32>
+          %y = graph.add(%b, %p) : tensor<1x4x6xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %2 = graph.linear(%x, %0, %1) {weight = "kn"} : tensor<1x12x48xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "fc.weight"} : tensor<8x6xf32>
+          %b = graph.weight() {name = "fc.bias"} : tensor<6xf32>
+          %0 = graph.linear(%x, %w, %b) {weight = "kn"} : tensor<1x4x6xf32>
+          return(%0)
+        }
 
     Holds after: a ``graph.matmul`` multiplies two activations.
     """

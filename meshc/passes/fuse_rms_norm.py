@@ -22,16 +22,24 @@ class FuseRmsNorm(Pass):
     Does: finds products and quotients that compute x / sqrt(mean(x^2) + eps), however that is written (it runs
     them on chosen inputs), and takes in the weight that follows, also as 1 + weight::
 
-        %1 = graph.square(%x) : tensor<1x12x32xf32>
-        %2 = graph.mean(%1) {dims = [2]} : tensor<1x12x1xf32>
-        %3 = graph.add(%2) {scalar = 1e-06} : tensor<1x12x1xf32>
-        %4 = graph.rsqrt(%3) : tensor<1x12x1xf32>
-        %5 = graph.mul(%x, %4) : tensor<1x12x32xf32>
-        %6 = graph.mul(%w, %5) : tensor<1x12x32xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "norm.weight"} : tensor<8xf32>
+          %q = graph.square(%x) : tensor<1x4x8xf32>
+          %m = graph.mean(%q) {dims = [2]} : tensor<1x4x1xf32>
+          %e = graph.add(%m) {scalar = 1e-06} : tensor<1x4x1xf32>
+          %r = graph.rsqrt(%e) : tensor<1x4x1xf32>
+          %n = graph.mul(%x, %r) : tensor<1x4x8xf32>
+          %y = graph.mul(%w, %n) : tensor<1x4x8xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %1 = graph.rms_norm(%x, %w) {eps = 1e-06, unit_offset = false} : tensor<1x12x32xf32>
+        func() {name = "forward"} (%x: tensor<1x4x8xf32>) {
+          %w = graph.weight() {name = "norm.weight"} : tensor<8xf32>
+          %0 = graph.rms_norm(%x, %w) {eps = 1e-06, unit_offset = false} : tensor<1x4x8xf32>
+          return(%0)
+        }
 
     Holds after: no such norm is left in primitives.
     """

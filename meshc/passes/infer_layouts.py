@@ -1,34 +1,80 @@
 """Which layout each graph value's features have over x: an analysis, not a pass.
 
-Attention decides: its operands and result lie by heads. Elementwise operations, norms and
-rotations keep the layout of their operands, so values joined by them form classes
-(union-find); linear operations end a class, because the ring takes any layout in and
-gives any out. A class that no attention touches is cut into plain blocks.
+Elementwise operations, norms, rotations and loops keep the layout of their operands, so
+values that they join form classes (union-find). Linear operations end a class: a ring
+takes any layout in and gives any out. Each class then gets the layout that its most
+demanding operation asks for: attention (its operands and result lie by heads), rotations
+and norms of single heads (a pair, a head lies in one place), what the caller wishes, and
+where nothing asks, plain blocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from meshc.dialects.layout import Block, Heads, Layout
 from meshc.ir.core import Module, Operation, TensorType, Value
-from meshrt.diagnostics import MeshError, Place
+from meshrt.diagnostics import MeshError
 
-#: Operations that keep the feature layout from these operands to their result.
-SAME_LAYOUT = {
-    "graph.rope": (0,),
-    "graph.rms_norm": (0,),
-    "graph.layer_norm": (0,),
-    "graph.glu": (0, 1),
-}
+#: Operations whose result need not lie as their operands do.
+_FREE = ("func", "return", "graph.weight", "graph.positions", "graph.embedding", "graph.linear", "graph.yield")
+
+
+def infer_layouts(module: Module, columns: int, wishes: Mapping[Value, Layout] | None = None) -> dict[Value, Layout]:
+    """The feature layout of every activation in the module, for ``columns`` PEs along x.
+
+    ``wishes`` are layouts that are better for some values, granted where nothing speaks
+    against it. Raises M0403 where one value would need two layouts.
+    """
+    operations = list(module.walk())
+    demands = _Demands(_classes(operations))
+    rotations = {demands.classes.find(op.result): op for op in operations if op.name == "graph.rope"}
+    for op in operations:
+        if op.name == "graph.attention":
+            q, k, v = (demands.classes.find(operand) for operand in op.operands)
+            layouts = attention_layouts(op, columns, rotations.get(k) or rotations.get(q))
+            for value, layout in zip((q, k, v, op.result), layouts, strict=True):
+                demands.ask(value, layout, op)
+    for op in operations:
+        if op.name == "graph.rope":
+            a = op.attributes
+            demands.ask_heads(
+                op, Heads(columns, a["heads"], 1, a["head_dim"], a["rotary_dim"], a["pairing"] == "interleaved")
+            )
+    for op in operations:
+        if op.name == "graph.rms_norm" and op.attributes.get("heads"):
+            heads = op.attributes["heads"]
+            demands.ask_heads(op, Heads(columns, heads, 1, _features(op.result) // heads, 0), any_rotation=True)
+    for value, layout in (wishes or {}).items():
+        demands.wish(value, layout)
+    values = [r for op in operations for r in op.results if op.name != "graph.weight"]
+    values += [argument for op in operations for block in op.regions for argument in block.args]
+    return {v: demands.granted(v) or Block(_features(v), columns) for v in values if _features(v)}
+
+
+def attention_layouts(op: Operation, columns: int, rope: Operation | None) -> tuple[Heads, Heads, Heads, Heads]:
+    """Layouts of q, k, v and the result of an attention whose heads ``rope`` turns, on ``columns`` PEs of an axis."""
+    kv, group = op.attributes["kv_heads"], op.attributes["heads"] // op.attributes["kv_heads"]
+    head_dim, value_dim = op.attributes["head_dim"], op.attributes["value_dim"]
+    rotary = rope.attributes["rotary_dim"] if rope is not None else 0
+    interleaved = rope is not None and rope.attributes["pairing"] == "interleaved"
+    # Q, K and V must agree on the columns of a group.
+    columns_k, columns_v = (Heads(columns, kv, 1, dim, 0).columns for dim in (head_dim, value_dim))
+    limit = min(columns_k, columns_v) if columns_k != columns_v else None
+    return (
+        Heads(columns, kv, group, head_dim, rotary, interleaved, limit),
+        Heads(columns, kv, 1, head_dim, rotary, interleaved, limit),
+        Heads(columns, kv, 1, value_dim, 0, False, limit),
+        Heads(columns, kv, group, value_dim, 0, False, limit),
+    )
 
 
 @dataclass(slots=True)
 class _Classes:
-    """Union-find over values; a class may carry the layout that an attention asked for."""
+    """Union-find over values."""
 
     parent: dict[Value, Value] = field(default_factory=dict)
-    demand: dict[Value, tuple[Layout, Operation]] = field(default_factory=dict)
 
     def find(self, value: Value) -> Value:
         root = value
@@ -38,109 +84,76 @@ class _Classes:
             self.parent[value], value = root, self.parent[value]
         return root
 
+    def join(self, *values: Value) -> None:
+        root = self.find(values[0])
+        for value in values[1:]:
+            self.parent[self.find(value)] = root
+
+
+def _classes(operations: list[Operation]) -> _Classes:
+    """Classes of values that must lie alike."""
+    classes = _Classes()
+    for op in operations:
+        match op.name:
+            case "graph.attention":
+                pass
+            case "graph.repeat":
+                body = op.regions[0]
+                for same in zip(op.results, op.operands, body.args, body.ops[-1].operands, strict=True):
+                    classes.join(*same)
+            case "graph.rope":
+                classes.join(op.result, op.operands[0])
+            case _ if op.name not in _FREE:
+                weights = ("graph.weight", "graph.positions")
+                classes.join(op.result, *(v for v in op.operands if v.op is None or v.op.name not in weights))
+    return classes
+
+
+@dataclass(slots=True)
+class _Demands:
+    """The layout that each class must have, and the operation that asked for it."""
+
+    classes: _Classes
+    asked: dict[Value, tuple[Layout, Operation]] = field(default_factory=dict)
+    wished: dict[Value, Layout] = field(default_factory=dict)
+
     def ask(self, value: Value, layout: Layout, op: Operation) -> None:
-        root = self.find(value)
-        known = self.demand.get(root)
-        if known is not None and known[0] != layout:
-            raise MeshError(
-                "M0403",
-                f"a value would have to lie in two layouts at once, for {known[1].name} and {op.name}",
-                place=Place(op.location.file, op.location.line),
-                helps=["put a linear layer between the two uses; moving a value between layouts is not supported"],
-            )
-        self.demand[root] = (layout, op)
+        """Demand a layout for the value's class."""
+        known, first = self.asked.setdefault(self.classes.find(value), (layout, op))
+        if known != layout:
+            raise _conflict(first, op)
 
-    def join(self, a: Value, b: Value) -> None:
-        a, b = self.find(a), self.find(b)
-        if a is b:
-            return
-        moved = self.demand.pop(b, None)
-        self.parent[b] = a
-        if moved is not None:
-            self.ask(a, *moved)
+    def ask_heads(self, op: Operation, layout: Heads, any_rotation: bool = False) -> None:
+        """Demand a layout by heads of that size and rotation (of any, if so) for an operation's result."""
+        known, first = self.asked.setdefault(self.classes.find(op.result), (layout, op))
+        alike = isinstance(known, Heads) and known.head_dim == layout.head_dim
+        turned = any_rotation or (isinstance(known, Heads) and _rotation(known) == _rotation(layout))
+        if not (alike and turned):
+            raise _conflict(first, op)
+
+    def wish(self, value: Value, layout: Layout) -> None:
+        self.wished.setdefault(self.classes.find(value), layout)
+
+    def granted(self, value: Value) -> Layout | None:
+        """What was asked for the value's class, or else wished."""
+        root = self.classes.find(value)
+        return self.asked[root][0] if root in self.asked else self.wished.get(root)
 
 
-def attention_layouts(op: Operation, columns: int, rope: Operation | None) -> tuple[Heads, Heads, Heads, Heads]:
-    """Layouts of q, k, v and the result of an attention on ``columns`` PEs of an axis."""
-    heads, kv = op.attributes["heads"], op.attributes["kv_heads"]
-    head_dim = op.attributes["head_dim"]
-    value_dim = op.attributes.get("value_dim", head_dim)
-    rotary = rope.attributes["rotary_dim"] if rope is not None else 0
-    interleaved = rope is not None and rope.attributes.get("pairing", "half") == "interleaved"
+def _rotation(layout: Heads) -> tuple[int, bool]:
+    return layout.rotary, layout.interleaved
 
-    def layout(per_kv: int, dim: int, rotary: int, interleaved: bool, limit: int | None = None) -> Heads:
-        return Heads(columns, kv, per_kv, dim, rotary, interleaved, limit)
 
-    group = heads // kv
-    # Q, K and V must agree on the columns of a group.
-    columns_k = layout(1, head_dim, rotary, interleaved).columns
-    columns_v = layout(1, value_dim, 0, False).columns
-    limit = min(columns_k, columns_v) if columns_k != columns_v else None
-    return (
-        layout(group, head_dim, rotary, interleaved, limit),
-        layout(1, head_dim, rotary, interleaved, limit),
-        layout(1, value_dim, 0, False, limit),
-        layout(group, value_dim, 0, False, limit),
+def _conflict(first: Operation, second: Operation) -> MeshError:
+    return MeshError(
+        "M0403",
+        f"a value would have to lie in two layouts at once, for {first.name} and {second.name}",
+        place=second.location.place,
+        notes=[f"{op.name} stands in {op.location}" for op in (first, second) if op.location],
+        helps=["put a linear layer between the two uses; moving a value between layouts is not supported"],
     )
 
 
-def rope_before(value: Value) -> Operation | None:
-    """The rotation that gave the value, looking through elementwise operations and norms."""
-    while (op := value.op) is not None:
-        if op.name == "graph.rope":
-            return op
-        if op.name in SAME_LAYOUT or op.name in ("graph.mul", "graph.add"):
-            value = op.operands[0]
-        else:
-            return None
-    return None
-
-
-def infer_layouts(module: Module, columns: int) -> dict[Value, Layout]:
-    """The feature layout of every activation in the module, for ``columns`` PEs along x.
-
-    Raises M0403 where one value would need two layouts.
-    """
-    classes = _Classes()
-    activations: list[Value] = []
-
-    def features(value: Value) -> int | None:
-        return value.type.shape[-1] if isinstance(value.type, TensorType) and value.type.rank >= 2 else None
-
-    for op in module.walk():
-        match op.name:
-            case "graph.weight" | "graph.positions" | "graph.embedding" | "graph.linear" | "return" | "func":
-                pass
-            case "graph.attention":
-                rope = rope_before(op.operands[1]) or rope_before(op.operands[0])
-                q, k, v, out = attention_layouts(op, columns, rope)
-                for value, layout in zip((*op.operands[:3], op.results[0]), (q, k, v, out), strict=True):
-                    classes.ask(value, layout, op)
-            case "graph.repeat":
-                body = op.regions[0]
-                for outer, inner, yielded, result in zip(
-                    op.operands, body.args, body.ops[-1].operands, op.results, strict=True
-                ):
-                    classes.join(result, inner)
-                    classes.join(result, outer)
-                    classes.join(result, yielded)
-            case "graph.yield":
-                pass
-            case _:
-                keeps = SAME_LAYOUT.get(op.name, range(len(op.operands)))
-                for i in keeps:
-                    operand = op.operands[i]
-                    if operand.op is not None and operand.op.name in ("graph.weight", "graph.positions"):
-                        continue
-                    if op.results:
-                        classes.join(op.results[0], operand)
-        activations += [r for r in op.results if features(r) is not None]
-        for block in op.regions:
-            activations += [a for a in block.args if features(a) is not None]
-    layouts: dict[Value, Layout] = {}
-    for value in activations:
-        demand = classes.demand.get(classes.find(value))
-        extent = features(value)
-        assert extent is not None
-        layouts[value] = demand[0] if demand is not None else Block(extent, columns)
-    return layouts
+def _features(value: Value) -> int:
+    """The features of an activation, 0 for what is none."""
+    return value.type.shape[-1] if isinstance(value.type, TensorType) and value.type.rank >= 2 else 0

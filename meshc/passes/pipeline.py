@@ -5,8 +5,9 @@ The text names passes in order, each with its options: ``canonicalize,tile{width
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class _Reader:
             try:
                 values[entry.key] = convert(read_attribute(entry.value, self._source), known[entry.key].type)
             except ValueError as error:
-                raise self._error("M0662", f"{entry.key} of {name} is {error}", entry.token) from None
+                raise self._error("M0662", f"{entry.key} of {name} must be {error}", entry.token) from None
         return cls(**values)
 
     def _error(self, code: str, message: str, token: Token, helps: Sequence[str] = ()) -> MeshError:
@@ -109,32 +110,47 @@ def run_pipeline(
     context: PassContext | None = None,
     *,
     dump_dir: Path | None = None,
+    done: int = 0,
     levels: Mapping[str, Dialect] = LEVELS,
+    observe: Callable[[Pass, Module], None] | None = None,
 ) -> tuple[PassTiming, ...]:
     """Run passes on a module, which they change, and give back what each took.
 
-    The verifier runs on the input and after each pass. With ``dump_dir`` the IR is written
-    there before the first pass and after each one, also the illegal IR of a guilty one:
-    ``00-input.mir``, ``01-canonicalize.mir``. Raises M0210 to M0216 for illegal input,
-    M0220 naming the pass that left illegal IR, and what the passes raise.
+    The verifier runs on the input and after each pass; ``observe`` then sees the pass and
+    what it left. With ``dump_dir`` the IR is written there before the first pass and after
+    each one, also the illegal IR of a guilty one: ``00-input.mir``, ``01-canonicalize.mir``.
+    A caller that runs a pipeline in parts says with ``done`` how many passes ran before, so
+    that the files go on counting. Raises M0210 to M0216 for illegal input, M0404 for a pass of
+    another level, M0220 naming the pass that left illegal IR, and what the passes raise.
     """
     context = context if context is not None else PassContext()
-    dump = _Dump(dump_dir, len(passes))
-    dump.write(module, 0, "input")
+    dump = _Dump(dump_dir)
+    if not done:
+        dump.write(module, 0, "input")
     verify(module, levels, "the input")
     timings: list[PassTiming] = []
-    for number, each in enumerate(passes, start=1):
+    for number, each in enumerate(passes, start=done + 1):
+        if each.level not in (None, module.level):
+            raise MeshError(
+                "M0404",
+                f"the pass {each.name} works on the {each.level} level, and the IR is at the {module.level} level",
+                helps=["`meshc passes` lists the passes with what each needs"],
+            )
         started = time.perf_counter()
         each.run(module, context)
         ran = time.perf_counter()
         violation = first_violation(module, levels)
         verified = time.perf_counter()
         timings.append(PassTiming(each.name, ran - started, verified - ran, sum(1 for _ in module.walk())))
-        if violation is not None and violation.code == "M0208":
+        if violation is None:
+            dump.write(module, number, each.name)
+        else:
+            # What it left may have no text form; the diagnostic matters more than the file.
+            with contextlib.suppress(MeshError):
+                dump.write(module, number, each.name)
             raise _guilty(each, violation_error(module, violation, f"the IR after {each.name}"))
-        dump.write(module, number, each.name)
-        if violation is not None:
-            raise _guilty(each, violation_error(module, violation, f"the IR after {each.name}"))
+        if observe is not None:
+            observe(each, module)
     return tuple(timings)
 
 
@@ -164,13 +180,12 @@ def _guilty(each: Pass, error: MeshError) -> MeshError:
 class _Dump:
     """Writes numbered IR files, or nothing where no folder was asked for."""
 
-    def __init__(self, folder: Path | None, count: int):
+    def __init__(self, folder: Path | None):
         self._folder = folder
-        self._digits = max(2, len(str(count)))
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, module: Module, number: int, name: str) -> None:
         if self._folder is not None:
-            path = self._folder / f"{number:0{self._digits}}-{name}.mir"
+            path = self._folder / f"{number:02}-{name}.mir"
             path.write_text(print_module(module), encoding="utf-8")

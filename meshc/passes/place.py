@@ -4,58 +4,101 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from meshc.dialects.layout import Block as BlockLayout
-from meshc.dialects.tile import ShardType
+from meshc.dialects.shard import ShardType
+from meshc.dialects.tile import DTYPE_POLICY
 from meshc.ir.core import Block, Module, Operation, Value, uses
-from meshc.kernels.builder import MeshBuilder
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.host_io import emit_input, emit_output
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.registry import kernels
+from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
-from meshc.passes.tile import DTYPE_POLICY
+from meshrt.diagnostics import MeshError
 
 
 @dataclass(frozen=True)
 class Place(Pass):
     """Place the function on a region and let each operation's kernel append its program.
 
-    needs: the tile level with algorithms selected.
+    Needs: the tile level with algorithms selected.
 
-    does: makes one region of the grid's size at the fabric's origin; every value becomes a
+    Does: makes one region of the grid's size at the fabric's origin; every value becomes a
     buffer; host ports bring the inputs and take the results; repeated layers become one
     loop over stacked weights; each source operation becomes an entry of the op table and a
-    scope around its code.
+    scope around its code::
 
-    holds after: the mesh level. Buffers have no addresses and streams no colors yet.
+        module tile
+        func() {name = "forward", width = 2, height = 1, dtype = "f32", batch = 1, sequence = 3}
+            (%ids: tensor<1x3xi64>) {
+          %t = tile.weight() {name = "positions"} : tensor<9x8xf32>
+          %a = tile.position_embedding(%t) {sequence = 3, algorithm = "embedding.position"}
+            : shard<"f32", block<3, 1>, block<8, 2>>
+          %b = tile.unary(%a) {function = "relu", algorithm = "elementwise.unary"}
+            : shard<"f32", block<3, 1>, block<8, 2>>
+          return()
+        }
+
+    becomes ::
+
+        module mesh {ops = [["position_embedding", ""], ["unary", ""]]}
+        mesh.region() {name = "main", width = 2, height = 1, origin = [0, 0]} () {
+          mesh.scalar() {name = "length", low = 1, high = 3}
+          mesh.buffer() {rect = [0, 2, 0, 1, 1, 1], name = "positions", dtype = "f32", shape = [3, 4]}
+          mesh.place() {
+            rect = [0, 2, 0, 1, 1, 1], buffer = "positions", ranges = [["i", 0, 3], ["j", 0, 4]],
+            tensor = "positions", indices = [expr<"select(y * 3 + i < 3, (y * 3 + i) % 3, -1)">, expr<"x * 4 + j">]
+          }
+          mesh.buffer() {rect = [0, 2, 0, 1, 1, 1], name = "a", dtype = "f32", shape = [3, 4]}
+          mesh.buffer() {rect = [0, 2, 0, 1, 1, 1], name = "b", dtype = "f32", shape = [3, 4]}
+          mesh.code() {rect = [0, 2, 0, 1, 1, 1], name = "main"} () {
+            mesh.scope() {op = 0} () {
+              mesh.copy() {args = [view<"a">, view<"positions[0](3, 4)">]}
+            }
+            mesh.scope() {op = 1} () {
+              mesh.max() {args = [view<"b">, view<"a">, 0.0]}
+            }
+          }
+        }
+
+    Holds after: the mesh level. Buffers have no addresses and streams no colors yet.
     """
 
     name: ClassVar[str] = "place"
+    level: ClassVar[str] = "tile"
 
-    logits: str = "all"
+    #: Whether the logits of all positions leave the wafer or only the last token's, and how many elements of
+    #: a token table ride the ring at once; those of the compilation where they are left out.
+    logits: Literal["all", "last"] | None = None
+    chunk_elements: int | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
+        if len(module.body.ops) != 1:
+            raise MeshError("M0404", f"place takes a module of one function, and this one has {len(module.body.ops)}")
         (func,) = module.body.ops
-        width, height = module.attributes["grid"]
-        operand, other = DTYPE_POLICY[module.attributes["dtype"]]
-        region = Operation(
-            "mesh.region",
-            attributes={"name": "main", "width": width, "height": height, "origin": (0, 0)},
-            regions=[Block()],
+        options = context.options or CompileOptions()
+        a = func.attributes
+        size = {"width": a["width"], "height": a["height"]}
+        region = Operation("mesh.region", attributes={"name": "main", **size, "origin": (0, 0)}, regions=[Block()])
+        builder = MeshBuilder(region, **size)
+        operand, other = DTYPE_POLICY[a["dtype"]]
+        lowering = Lowering(
+            builder,
+            operand,
+            other,
+            a["batch"],
+            a["sequence"],
+            BlockLayout(a["batch"] * a["sequence"], a["height"]),
+            builder.scalar("length", 1, a["sequence"]),
+            self.logits or options.logits,
+            self.chunk_elements or options.chunk_elements,
         )
-        builder = MeshBuilder(region, width, height)
-        batch, sequence = func.attributes["batch"], func.attributes["sequence"]
-        tokens = BlockLayout(batch * sequence, height)
-        lowering = Lowering(builder, operand, other, batch, sequence, tokens, self.logits)
-        builder.scalar("length", 1, sequence)
         walk = _Walk(lowering, module)
-        body = func.regions[0]
-        for value in body.args:
-            with builder.scope(walk.source("input", value.name)):
-                emit_input(value, value.name or "input", lowering)
-        walk.block(body)
+        walk.inputs(func.regions[0])
+        walk.block(func.regions[0])
         builder.finish()
         module.level = "mesh"
         module.body = Block()
@@ -78,6 +121,13 @@ class _Walk:
         self.sources.append((f"{name} {detail}".strip(), location))
         return len(self.sources) - 1
 
+    def inputs(self, body: Block) -> None:
+        """The arrival of every input that something reads."""
+        for value in body.args:
+            if value in self.users:
+                with self.builder.scope(self.source("input", value.name)):
+                    emit_input(value, value.name or "input", self.lowering)
+
     def block(self, block: Block) -> None:
         for position, op in enumerate(block.ops):
             self.builder.location = op.location
@@ -93,7 +143,10 @@ class _Walk:
                     self._kernel(op, block.ops[position + 1 :])
 
     def _kernel(self, op: Operation, later: Sequence[Operation]) -> None:
-        kernel = self.kernels[op.attributes["algorithm"]]
+        kernel = self.kernels.get(op.attributes.get("algorithm", ""))
+        if kernel is None or kernel.operation != op.name:
+            helps = ["run select-kernels before place"]
+            raise MeshError("M0404", f"{op.name} has no algorithm", place=op.location.place, helps=helps)
         self.lowering.dying = self._dying(op, later)
         location = f"{op.location.file}:{op.location.line}" if op.location.file else ""
         with self.builder.scope(self.source(op.name.removeprefix("tile."), op.location.scope, location)):
@@ -113,25 +166,41 @@ class _Walk:
         return frozenset(dying)
 
     def _repeat(self, op: Operation, later: Sequence[Operation]) -> None:
-        """One loop; a carried value keeps one buffer, into which the body's result is copied if need be."""
+        """One loop; a carried value keeps one buffer, which holds the first value before and takes what is yielded."""
         lowering, builder = self.lowering, self.builder
         body = op.regions[0]
         dying = self._dying(op, later)
+        kept: dict[MeshBuffer, MeshBuffer] = {}
         for value, inner in zip(op.operands, body.args, strict=True):
             source = lowering.buffer_of(value)
-            if value not in dying:
-                kept = builder.buffer("carried", source.dtype, *source.shape)
-                builder.emit("copy", kept, source)
-                source = kept
-            lowering.values[inner] = source
+            # A buffer that is read again, or that carries another value already, is not this value's own.
+            own = value in dying and source not in kept
+            target = source if own else builder.buffer("carried", source.dtype, *source.shape)
+            kept[target] = source
+            lowering.values[inner] = target
+        self._carry(kept, op)
         counter, count = op.attributes["counter"], op.attributes["count"]
-        with builder.loop(counter, count) as index:
-            outer, lowering.counter = lowering.counter, (index.name, count)  # type: ignore[attr-defined]
+        with lowering.repeating(counter, count):
             self.block(body)
-            lowering.counter = outer
-            for yielded, inner in zip(body.ops[-1].operands, body.args, strict=True):
-                source, target = lowering.buffer_of(yielded), lowering.buffer_of(inner)
-                if source is not target:
-                    builder.emit("copy", target, source)
+            yielded = map(lowering.buffer_of, body.ops[-1].operands)
+            self._carry(dict(zip(map(lowering.buffer_of, body.args), yielded, strict=True)), op)
         for result, inner in zip(op.results, body.args, strict=True):
             lowering.values[result] = lowering.buffer_of(inner)
+
+    def _carry(self, moves: dict[MeshBuffer, MeshBuffer], op: Operation) -> None:
+        """Copy into each buffer its source, as if all at once."""
+        builder = self.builder
+        builder.location = op.location
+        moves = {target: source for target, source in moves.items() if source != target}
+        if not moves:
+            return
+        with builder.scope(self.source("carry", op.attributes["counter"])):
+            while moves:
+                target = next((t for t in moves if t not in moves.values()), None)
+                if target is None:
+                    # What is left goes round in circles: set one buffer aside.
+                    target = next(iter(moves))
+                    aside = builder.buffer("aside", target.dtype, *target.shape)
+                    builder.emit("copy", aside, target)
+                    moves = {t: aside if s == target else s for t, s in moves.items()}
+                builder.emit("copy", target, moves.pop(target))

@@ -24,17 +24,30 @@ class RecognisePositions(Pass):
     table at ``graph.positions``; the first rows of a table, sliced and added to activations, are such an embedding
     too, and so is a constant that has a row for every token (sinusoidal positions)::
 
-        %0 = graph.weight() {name = "wpe.weight"} : tensor<64x32xf32>
-        %1 = graph.weight() {name = "const.0"} : tensor<1x12xi64>
-        %2 = graph.embedding(%0, %1) : tensor<1x12x32xf32>
+        func() {name = "forward"} (%ids: tensor<1x4xi64>) {
+          %words = graph.weight() {name = "wte"} : tensor<16x8xf32>
+          %table = graph.weight() {name = "wpe"} : tensor<32x8xf32>
+          %places = graph.weight() {name = "const.positions"} : tensor<1x4xi64>
+          %w = graph.embedding(%words, %ids) : tensor<1x4x8xf32>
+          %p = graph.embedding(%table, %places) : tensor<1x4x8xf32>
+          %y = graph.add(%w, %p) : tensor<1x4x8xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %0 = graph.weight() {name = "wpe.weight"} : tensor<64x32xf32>
-        %1 = graph.positions() : tensor<12xi64>
-        %2 = graph.embedding(%0, %1) : tensor<12x32xf32>
+        func() {name = "forward"} (%ids: tensor<1x4xi64>) {
+          %0 = graph.positions() : tensor<4xi64>
+          %words = graph.weight() {name = "wte"} : tensor<16x8xf32>
+          %table = graph.weight() {name = "wpe"} : tensor<32x8xf32>
+          %w = graph.embedding(%words, %ids) : tensor<1x4x8xf32>
+          %1 = graph.embedding(%table, %0) : tensor<4x8xf32>
+          %2 = graph.expand(%1) {shape = [1, 4, 8]} : tensor<1x4x8xf32>
+          %y = graph.add(%w, %2) : tensor<1x4x8xf32>
+          return(%y)
+        }
 
-    and a reshape to the extents that were. Holds after: positions are never a constant that something looks up with.
+    Holds after: positions are never a constant that something looks up with.
     """
 
     name: ClassVar[str] = "recognise-positions"
@@ -73,7 +86,7 @@ def _lookup(editor: Editor, op: Operation, context: PassContext) -> None:
         return
     first = int(rows[0, 0])
     features = shape_of(table)[-1]
-    if torch.equal(rows[0] - first, torch.arange(count, dtype=rows.dtype)) and count > 1:
+    if torch.equal(rows[0] - first, torch.arange(count, dtype=rows.dtype)):
         if first:
             moved = _slice_of_table(editor, table, first, count, context)
             if moved is None:

@@ -18,15 +18,21 @@ class RecogniseSoftmax(Pass):
 
     Does: exp(x) / sum(exp(x)), where x may first be reduced by its largest element::
 
-        %1 = graph.max(%x) {dims = [3]} : tensor<1x4x12x1xf32>
-        %2 = graph.sub(%x, %1) : tensor<1x4x12x12xf32>
-        %3 = graph.exp(%2) : tensor<1x4x12x12xf32>
-        %4 = graph.sum(%3) {dims = [3]} : tensor<1x4x12x1xf32>
-        %5 = graph.div(%3, %4) : tensor<1x4x12x12xf32>
+        func() {name = "forward"} (%x: tensor<1x2x4x4xf32>) {
+          %m = graph.max(%x) {dims = [3]} : tensor<1x2x4x1xf32>
+          %d = graph.sub(%x, %m) : tensor<1x2x4x4xf32>
+          %e = graph.exp(%d) : tensor<1x2x4x4xf32>
+          %s = graph.sum(%e) {dims = [3]} : tensor<1x2x4x1xf32>
+          %y = graph.div(%e, %s) : tensor<1x2x4x4xf32>
+          return(%y)
+        }
 
     becomes ::
 
-        %1 = graph.softmax(%x) {dim = 3} : tensor<1x4x12x12xf32>
+        func() {name = "forward"} (%x: tensor<1x2x4x4xf32>) {
+          %0 = graph.softmax(%x) {dim = 3} : tensor<1x2x4x4xf32>
+          return(%0)
+        }
 
     Holds after: no quotient of exponentials and their sum is left.
     """

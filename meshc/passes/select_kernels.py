@@ -5,50 +5,83 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from meshc.ir.core import Module
+from meshc.ir.core import Module, Operation
+from meshc.kernels.kernel import Kernel
 from meshc.kernels.registry import kernels
 from meshc.passes.base import Pass, PassContext
-from meshrt.diagnostics import MeshError, Place
+from meshrt.diagnostics import MeshError
 
 
 @dataclass(frozen=True)
 class SelectKernels(Pass):
     """Give every tile operation its ``algorithm``.
 
-    needs: the tile level, with the module's ``grid``.
+    Needs: the tile level.
 
-    does: an operation that already names an algorithm keeps it; another one gets the first
-    kernel in the registry that applies on the grid. Raises M0405 where an algorithm is
-    unknown or does not apply, M0402 where no kernel does.
+    Does: an operation that already names an algorithm keeps it; another one gets the kernel
+    of the lowest rank that applies on the grid. Raises M0405 where an algorithm is unknown
+    or does not apply, and where no kernel does::
 
-    holds after: every operation that a kernel carries out has ``algorithm``.
+        module tile
+        func() {name = "forward", width = 4, height = 2, dtype = "f32", batch = 1, sequence = 5}
+            (%ids: tensor<1x5xi64>) {
+          %t = tile.weight() {name = "positions"} : tensor<9x8xf32>
+          %w = tile.weight() {name = "w"} : tensor<8x8xf32>
+          %x = tile.position_embedding(%t) {sequence = 5} : shard<"f32", block<5, 2>, block<8, 4>>
+          %y = tile.gemm(%x, %w) {parts = [{weight = 1, order = "nk", start = 0, stop = 8}]}
+            : shard<"f32", block<5, 2>, block<8, 4>>
+          return()
+        }
+
+    becomes ::
+
+        module tile
+        func() {name = "forward", width = 4, height = 2, dtype = "f32", batch = 1, sequence = 5}
+            (%ids: tensor<1x5xi64>) {
+          %t = tile.weight() {name = "positions"} : tensor<9x8xf32>
+          %w = tile.weight() {name = "w"} : tensor<8x8xf32>
+          %x = tile.position_embedding(%t) {sequence = 5, algorithm = "embedding.position"}
+            : shard<"f32", block<5, 2>, block<8, 4>>
+          %y = tile.gemm(%x, %w) {
+            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.summa"
+          } : shard<"f32", block<5, 2>, block<8, 4>>
+          return()
+        }
+
+    Holds after: every operation that a kernel carries out has ``algorithm``.
     """
 
     name: ClassVar[str] = "select-kernels"
+    level: ClassVar[str] = "tile"
 
     def run(self, module: Module, context: PassContext) -> None:
-        known = kernels()
-        width, height = module.attributes["grid"]
-        operations = {kernel.operation for kernel in known.values()}
-        for op in module.walk():
-            if op.name not in operations:
-                continue
-            pinned = op.attributes.get("algorithm")
-            reasons = []
-            for kernel in known.values():
-                if kernel.operation != op.name or (pinned is not None and kernel.name != pinned):
-                    continue
-                reason = kernel.applies(op, width, height)
-                if reason is None:
-                    op.attributes["algorithm"] = kernel.name
-                    break
-                reasons.append(f"{kernel.name}: {reason}")
-            else:
-                raise MeshError(
-                    "M0405",
-                    f"no kernel for {op.name} applies on a grid of {width}x{height}"
-                    + (f" under the name {pinned}" if pinned else ""),
-                    place=Place(op.location.file, op.location.line),
-                    notes=reasons,
-                    helps=["`meshc kernels` lists the kernels and what each needs"],
-                )
+        choices: dict[str, list[Kernel]] = {}
+        for kernel in kernels().values():
+            choices.setdefault(kernel.operation, []).append(kernel)
+        for func in module.body.ops:
+            grid = func.attributes["width"], func.attributes["height"]
+            for op in func.walk():
+                if op.name in choices:
+                    op.attributes["algorithm"] = _select(op, choices[op.name], *grid)
+
+
+def _select(op: Operation, choices: list[Kernel], width: int, height: int) -> str:
+    """The name of the kernel for an operation, of those that carry out its like."""
+    pinned = op.attributes.get("algorithm")
+    reasons = []
+    for kernel in choices:
+        if pinned in (None, kernel.name):
+            reason = kernel.applies(op, width, height)
+            if reason is None:
+                return kernel.name
+            reasons.append(f"{kernel.name}: {reason}")
+    if not reasons:
+        reasons = [f"{op.name} is carried out by {', '.join(kernel.name for kernel in choices)}"]
+    named = f" under the name {pinned}" if pinned else ""
+    raise MeshError(
+        "M0405",
+        f"no kernel for {op.name} applies on a grid of {width}x{height}{named}",
+        place=op.location.place,
+        notes=reasons,
+        helps=["`meshc kernels` lists the kernels and what each needs"],
+    )

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", metavar="NAME|FILE", help="time the same program on another machine")
     p.add_argument("--per-layer", action="store_true", help="one row per layer in the report")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the report; - for standard output")
+    p.add_argument("--no-table", action="store_true", help="do not print the report's table")
     return p
 
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         target=arguments.target,
         per_layer=arguments.per_layer,
     )
-    files = RunFiles(arguments.outputs, arguments.expect, arguments.rtol, arguments.json)
+    files = RunFiles(arguments.outputs, arguments.expect, arguments.rtol, arguments.json, not arguments.no_table)
     inputs = read_tensors(arguments.inputs) if arguments.inputs is not None else {}
     run_and_report(arguments.build, inputs, options, files, progress_for_stderr())
     return 0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -78,18 +77,6 @@ class TerminalProgress(Progress):
             task = next(t for t in self._bars.tasks if t.id == self._task)
             total = task.total or 1
             self._bars.update(self._task, total=total, completed=total)
-
-
-class LineProgress(Progress):
-    """One plain line on stderr when a stage begins, with the time since the start: for logs."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    def stage(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Say that the stage begins."""
-        length = f" ({total:,} {unit})" if total and unit else ""
-        print(f"[{time.monotonic() - self._start:6.1f} s] {name}{length}", file=sys.stderr, flush=True)
 
 
 def progress_for_stderr(quiet: bool = False) -> Progress:

@@ -8,7 +8,7 @@ list of objects. Adding an optional field keeps the version; anything else makes
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,14 @@ def _is_number(value: Any) -> bool:
 
 
 #: Kind -> the test for a value, in JSON's types.
-KINDS = {
+KINDS: dict[str, Callable[[Any], bool]] = {
     "count": lambda v: _is_int(v) and v >= 0,
     "number": lambda v: _is_number(v) and v >= 0,
     "fraction": lambda v: _is_number(v) and 0 <= v <= 1,
     "flag": lambda v: isinstance(v, bool),
     "text": lambda v: isinstance(v, str),
-    "pe": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is_int(i) for i in v),
+    "pair": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is_int(i) for i in v),
+    "pairs": lambda v: isinstance(v, list | tuple) and all(KINDS["pair"](pair) for pair in v),
     "object": lambda v: isinstance(v, Mapping),
 }
 
@@ -68,7 +69,7 @@ FIELDS = (
     # M
     Field("memory.sram_bytes", "count", "B", "SRAM of one PE"),
     Field("memory.peak_bytes", "count", "B", "the most that one PE holds: buffers, code and runtime"),
-    Field("memory.peak_pe", "pe", "[x, y]", "the first PE that holds it"),
+    Field("memory.peak_pe", "pair", "[x, y]", "the first PE that holds it"),
     Field("memory.mean_bytes", "number", "B", "the same, averaged over the PEs"),
     Field("memory.code_bytes", "count", "B", "code and runtime of the PE with the most code"),
     # R
@@ -83,17 +84,20 @@ FIELDS = (
     # Traffic that is not the model's own.
     Field("host.words_in", "count", "words", "words that entered through ports"),
     Field("host.words_out", "count", "words", "words that left through ports"),
-    Field("padding.mac_fraction", "fraction", "of MACs", "MACs spent on padding", required=False),
-    Field("padding.sram_fraction", "fraction", "of B", "weight and cache bytes that hold padding", required=False),
-    Field("padding.dimensions", "object", "", "dimension -> [its extent, the extent it was padded to]", required=False),
+    Field(
+        "padding.useful_macs", "count", "MACs", "what the model's own sizes need, at the longest prompt", required=False
+    ),
+    Field("padding.mac_fraction", "fraction", "of MACs", "the rest: MACs spent on padding", required=False),
+    Field("padding.tokens", "pair", "tokens", "[longest prompt, padded to the grid]", required=False),
+    Field("padding.features", "pairs", "features", "[extent, padded extent] of each kind of tensor", required=False),
     Field("energy", "object", "J", "energy by cause", required=False),
     # One row for each source operation.
     Field("ops[].op", "count", "", "its number in the program's op table"),
     Field("ops[].name", "text", "", "its name in the graph"),
     Field("ops[].location", "text", "", "the user's line, file:line, or empty"),
     Field("ops[].layer", "count", "", "iteration of the layer loop (with --per-layer)", required=False),
-    Field("ops[].cycles", "number", "cycles", "engine time spent in it, waiting included, averaged over the PEs"),
-    Field("ops[].busy_cycles", "number", "cycles", "the part of it that executes", required=False),
+    Field("ops[].cycles", "count", "cycles", "by which it moved the latest clock on; the rows sum to the run's"),
+    Field("ops[].busy_cycles", "number", "cycles", "time spent executing it, averaged over the PEs", required=False),
     Field("ops[].macs", "count", "MACs", "multiply-accumulates, all PEs"),
     Field("ops[].words", "count", "words", "words sent into the fabric, all PEs"),
     Field("ops[].instructions", "count", "", "instructions executed, all PEs", required=False),

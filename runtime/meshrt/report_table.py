@@ -17,6 +17,8 @@ from rich.text import Text
 OPS_SHOWN = 24
 _BAR_CELLS = 12
 _BARS_FROM_WIDTH = 100
+#: Columns between columns, and how narrow names and source lines may become.
+_GAP, _LEAST_NAME, _LEAST_SOURCE = 2, 24, 12
 #: Shares from which a resource is close to its limit, and nearly at it.
 _CLOSE, _FULL = 0.75, 0.95
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
@@ -24,14 +26,15 @@ _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 def print_report(report: Mapping[str, Any], console: Console, ops: int = OPS_SHOWN) -> None:
     """Print the report's table: ``ops`` rows of source operations at most."""
-    console.print(render_report(report, ops, bars=console.width >= _BARS_FROM_WIDTH))
+    console.print(render_report(report, console.width, ops))
 
 
-def render_report(report: Mapping[str, Any], ops: int = OPS_SHOWN, bars: bool = True) -> RenderableType:
-    """The report as one rich renderable; without bars it fits 80 columns."""
+def render_report(report: Mapping[str, Any], width: int, ops: int = OPS_SHOWN) -> RenderableType:
+    """The report as one rich renderable for a terminal of ``width`` columns; a narrow one gets no bars."""
+    bars = width >= _BARS_FROM_WIDTH
     parts: list[RenderableType] = [_title(report), _resources(report, bars)]
     if report["ops"] and ops:
-        parts += [Text(), _ops(report, ops, bars)]
+        parts += [Text(), _ops(report, ops, bars, width)]
     return Group(*parts)
 
 
@@ -86,7 +89,7 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
     ]
     if padding := report.get("padding"):
         rows.append(("Padding", "", _padding(padding)))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     if bars:
         table.add_column(no_wrap=True)
@@ -98,15 +101,16 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
 
 def _padding(padding: Mapping[str, Any]) -> str:
     parts = []
-    if "mac_fraction" in padding:
+    if padding.get("mac_fraction"):
         parts.append(f"{percent(padding['mac_fraction'])} of MACs")
-    if "sram_fraction" in padding:
-        parts.append(f"{percent(padding['sram_fraction'])} of weight bytes")
-    grown = [f"{name} {a} -> {b}" for name, (a, b) in padding.get("dimensions", {}).items() if a != b]
-    return "; ".join(p for p in (", ".join(parts), ", ".join(grown)) if p) or "none"
+    for name, pairs in (("tokens", [padding.get("tokens", (0, 0))]), ("features", padding.get("features", []))):
+        grown = ", ".join(f"{own:,} -> {padded:,}" for own, padded in pairs if own != padded)
+        if grown:
+            parts.append(f"{name} {grown}")
+    return "; ".join(parts) or "none"
 
 
-def _ops(report: Mapping[str, Any], limit: int, bars: bool) -> Table:
+def _ops(report: Mapping[str, Any], limit: int, bars: bool, width: int) -> Table:
     rows: Sequence[Mapping[str, Any]] = report["ops"]
     total = sum(row["cycles"] for row in rows) or 1
     heaviest = sorted(range(len(rows)), key=lambda i: (-rows[i]["cycles"], i))
@@ -114,29 +118,29 @@ def _ops(report: Mapping[str, Any], limit: int, bars: bool) -> Table:
     shown = set(heaviest if len(rows) <= limit else heaviest[: limit - 1])
     rest = [rows[i] for i in range(len(rows)) if i not in shown]
     by_layer = any("layer" in row for row in rows)
+    names = ["operation", "source line", *(["layer"] if by_layer else []), "cycles", "share"]
+    names += [*([""] if bars else []), "MACs", "words"]
     cells = [
-        ([str(row.get("layer", ""))] if by_layer else [])
-        + [row["name"], _source(row["location"])]
+        [row["name"], _source(row["location"]), *([str(row.get("layer", ""))] if by_layer else [])]
         + _figures([row], total, bars)
         for i, row in enumerate(rows)
         if i in shown
     ]
     if rest:
-        cells.append(([""] if by_layer else []) + [f"{len(rest)} more", "", *_figures(rest, total, bars)])
-    names = (["layer"] if by_layer else []) + ["operation", "source line", "cycles", "share"]
-    names += ([""] if bars else []) + ["MACs", "words"]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        cells.append([f"{len(rest)} more", "", *([""] if by_layer else []), *_figures(rest, total, bars)])
+    widths = [max(len(str(row[column])) for row in [names, *cells]) for column in range(len(names))]
+    # On a narrow terminal names give way first, then source lines; figures never do.
+    excess = sum(widths) + _GAP * (len(widths) - 1) - width
+    for column, least in ((0, _LEAST_NAME), (1, _LEAST_SOURCE)):
+        given = min(max(excess, 0), max(widths[column] - least, 0))
+        widths[column] -= given
+        excess -= given
+    for row in cells:
+        row[0], row[1] = shortened(str(row[0]), widths[0]), shortened(str(row[1]), widths[1])
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for column, name in enumerate(names):
-        # On a narrow terminal names and lines give way, figures do not.
-        gives_way = name in ("operation", "source line")
-        width = max(len(str(row[column])) for row in [names, *cells])
-        table.add_column(
-            name,
-            justify="left" if gives_way or not name else "right",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=min(width, 10) if gives_way else width,
-        )
+        left = column < 2 or not name
+        table.add_column(name, justify="left" if left else "right", no_wrap=True, width=widths[column])
     for i, row in enumerate(cells):
         table.add_row(*row, style="dim" if rest and i == len(cells) - 1 else "")
     return table
@@ -153,6 +157,17 @@ def _figures(rows: Sequence[Mapping[str, Any]], total: float, bars: bool) -> lis
         short(macs) if macs else "-",
         short(words) if words else "-",
     ]
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in ``width`` columns: of a name, its first word and the end of the rest are what tells it apart."""
+    if len(text) <= width:
+        return text
+    first, space, rest = text.partition(" ")
+    room = width - len(first) - len(space) - 1
+    if not space or room < 4:
+        return "…" + text[len(text) - width + 1 :]
+    return f"{first} …{rest[len(rest) - room :]}"
 
 
 def _source(location: str) -> str:

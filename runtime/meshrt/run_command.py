@@ -23,12 +23,16 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Which files a run reads and writes; None leaves one out. ``json`` may be :data:`STDOUT`."""
+    """Which files a run reads and writes; None leaves one out. ``json`` may be :data:`STDOUT`.
+
+    ``table`` says whether the report's table is printed; with JSON on stdout it never is.
+    """
 
     outputs: Path | None = None
     expect: Path | None = None
     rtol: float = DEFAULT_RTOL
     json: Path | None = None
+    table: bool = True
 
 
 def run_and_report(
@@ -38,7 +42,7 @@ def run_and_report(
     files: RunFiles,
     progress: Progress,
 ) -> RunResult:
-    """Run, write the files that are asked for, and print the report's table unless the JSON goes to stdout.
+    """Run, write the files that are asked for, and print the report's table.
 
     Files are read before the run, so that a missing one does not cost it, and written
     before the comparison, so that a difference can be looked into. Raises M0560 and M0561
@@ -51,7 +55,7 @@ def run_and_report(
         write_tensors(files.outputs, result.outputs)
     if files.json is not None:
         _write_json(files.json, result.report)
-    if files.json != STDOUT:
+    if files.table and files.json != STDOUT:
         print_report(result.report, output_console())
     for name, difference in check_expected(result.outputs, expected, files.rtol).items():
         print(f"{name}: as expected, within {difference:.3g} of the largest magnitude", file=sys.stderr)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from meshrt.diagnostics import Diagnostic, MeshError
@@ -93,10 +93,26 @@ def exit_status_of(work: Callable[[], int | None]) -> int:
     return status
 
 
-def _fail(error: MeshError) -> int:
+def print_diagnostics(found: Sequence[Diagnostic]) -> None:
+    """Print diagnostics on stderr, apart from one another by an empty line."""
     console = error_console()
-    console.print(styled(error.diagnostic))
+    for i, diagnostic in enumerate(found):
+        if i:
+            console.print()
+        console.print(styled(diagnostic))
     # At a terminal somebody may want to know more; in a log the code says enough.
     if console.is_terminal:
-        console.print(f"  (meshc explain {error.diagnostic.code} tells more)", style="dim")
+        codes = sorted({diagnostic.code for diagnostic in found})
+        console.print(f"  (meshc explain {' or '.join(codes)} tells more)", style="dim")
+
+
+def print_warning(text: str) -> None:
+    """Print a warning on stderr: nothing has failed, but somebody may want to know."""
+    from rich.text import Text
+
+    error_console().print(Text.assemble(("warning:", "bold yellow"), f" {text}"))
+
+
+def _fail(error: MeshError) -> int:
+    print_diagnostics((error.diagnostic,))
     return status_of(error)

@@ -113,9 +113,7 @@ class WeightFile(Mapping[str, StoredTensor]):
         entry = self._entries[name]
         dtype = STORED_DTYPES[entry["dtype"]]
         shape = tuple(entry["shape"])
-        array = np.frombuffer(
-            self._data, dtype, count=math.prod(shape), offset=self._start + entry["data_offsets"][0]
-        )
+        array = np.frombuffer(self._data, dtype, count=math.prod(shape), offset=self._start + entry["data_offsets"][0])
         return StoredTensor(entry["dtype"], array.reshape(shape))
 
     def __iter__(self) -> Iterator[str]:
@@ -161,7 +159,8 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or entry.get("dtype") not in STORED_DTYPES:
         return False
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    if not all(type(number) is int and number >= 0 for number in numbers) or len(entry["data_offsets"]) != 2:
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+        return False
+    if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
         return False
     return offsets[1] - offsets[0] == math.prod(shape) * STORED_DTYPES[entry["dtype"]].itemsize

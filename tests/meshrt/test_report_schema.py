@@ -35,7 +35,7 @@ def _drop(section: str, name: str) -> Callable[[dict], None]:
         (lambda r: r.update(cycles=True), "cycles is True, not a count"),
         (lambda r: r.update(memory=7), "memory is unknown"),
         (lambda r: r["parallelism"].update(busy_fraction=1.2), "busy_fraction is 1.2, not a fraction"),
-        (lambda r: r["memory"].update(peak_pe=[1]), r"memory.peak_pe is \[1\], not a pe"),
+        (lambda r: r["memory"].update(peak_pe=[1]), r"memory.peak_pe is \[1\], not a pair"),
         (lambda r: r.update(ops={}), "ops is not a list"),
         (lambda r: r["ops"].insert(0, 3), r"ops\[0\] is not an object"),
         (lambda r: r["ops"][2].pop("macs"), r"ops\[2\].macs is missing"),

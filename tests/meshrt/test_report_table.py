@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from meshrt.report_schema import check_report
-from meshrt.report_table import duration, percent, print_report, short
+from meshrt.report_table import duration, percent, print_report, short, shortened
 
 REPORTS = Path(__file__).parent / "reports"
 
@@ -35,8 +35,12 @@ def test_the_table_is_as_it_was(report, width):
 
 
 def test_no_line_is_wider_than_the_terminal(report):
-    for width in (60, 80, 99, 100, 200):
-        assert max(len(line) for line in drawn(report, width).splitlines()) <= width
+    report["ops"][2]["name"] = "gemm model.layers.{l}.self_attn.with.a.very.long.name.indeed.q_proj"
+    report["ops"][3]["location"] = "a/package/with_a_file_name_that_is_longer_than_others.py:1234"
+    for width in (80, 99, 100, 120, 200):
+        lines = drawn(report, width).splitlines()
+        assert max(len(line) for line in lines) <= width
+        assert next(line for line in lines if line.startswith("gemm")).split()[-1] == "M"
 
 
 def test_the_lightest_operations_are_summed(report):
@@ -54,7 +58,19 @@ def test_layers_get_a_column(report):
     split["ops"] = [{**row, "layer": layer} for layer in range(2) for row in report["ops"]]
     check_report(split)
     assert " layer " not in drawn(report, 120)
-    assert "layer  operation" in drawn(split, 120)
+    assert " layer " in drawn(split, 120)
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (40, "gemm model.layers.{l}.self_attn.q_proj"),
+        (24, "gemm …}.self_attn.q_proj"),
+        (8, "….q_proj"),
+    ],
+)
+def test_a_long_name_keeps_what_tells_it_apart(report, width, text):
+    assert shortened("gemm model.layers.{l}.self_attn.q_proj", width) == text
 
 
 def test_a_report_without_operations_or_padding_is_drawn(report):

@@ -30,10 +30,7 @@ def matmul(site: Site, left: Value, right: Value) -> Value:
     right = site.reshape(right, (*b, 1)) if len(b) == 1 else right
     a, b = left.type.shape, right.type.shape  # type: ignore[attr-defined]
     rank = max(len(a), len(b))
-    batch = [
-        max(m, n)
-        for m, n in zip((1,) * (rank - len(a)) + a[:-2], (1,) * (rank - len(b)) + b[:-2], strict=True)
-    ]
+    batch = [max(m, n) for m, n in zip((1,) * (rank - len(a)) + a[:-2], (1,) * (rank - len(b)) + b[:-2], strict=True)]
     result = site.create("matmul", [left, right], [*batch, a[-2], b[-1]])
     return site.reshape(result, site.out_shape)
 
@@ -79,7 +76,7 @@ def _einsum(site: Site) -> Value | None:
         return math.prod(extent[c] for c in term)
 
     def arrange(held: object, term: str, order: list[str], shape: list[int]) -> Value:
-        value = site.permute(site.value(held), [term.index(c) for c in order])  # type: ignore[arg-type]
+        value = site.permute(site.value(held), [term.index(c) for c in order])
         return site.reshape(value, shape)
 
     lead = [size(batch)] if batch else []

@@ -23,16 +23,16 @@ def _gelu(site: Site) -> Value:
 
 def binary(site: Site, name: str, left: object, right: object) -> Value:
     """left (op) right, where either may be a tensor or a number; numbers become the ``scalar`` attribute."""
-    number = scalar_of(right)  # type: ignore[arg-type]
+    number = scalar_of(right)
     if number is not None:
-        value = site.value(left)  # type: ignore[arg-type]
+        value = site.value(left)
         return _broadcast(site, site.create(name, [value], _shape(value), site.out_dtype, scalar=number))
-    number = scalar_of(left)  # type: ignore[arg-type]
+    number = scalar_of(left)
     if number is not None:
-        value = site.value(right)  # type: ignore[arg-type]
+        value = site.value(right)
         result = site.create(name, [value], _shape(value), site.out_dtype, scalar=number, reversed=True)
         return _broadcast(site, result)
-    operands = [site.value(left), site.value(right)]  # type: ignore[arg-type]
+    operands = [site.value(left), site.value(right)]
     return site.create(name, operands, site.out_shape, site.out_dtype)
 
 
@@ -122,11 +122,11 @@ def select(site: Site, condition: Value, yes: object, no: object) -> Value:
     """condition ? yes : no; numbers become the attributes ``then`` and ``otherwise``."""
     operands, attributes = [condition], {}
     for held, key in ((yes, "then"), (no, "otherwise")):
-        number = scalar_of(held)  # type: ignore[arg-type]
+        number = scalar_of(held)
         if number is not None:
             attributes[key] = float(number)
         else:
-            operands.append(site.value(held))  # type: ignore[arg-type]
+            operands.append(site.value(held))
     return site.create("where", operands, site.out_shape, site.out_dtype, **attributes)
 
 

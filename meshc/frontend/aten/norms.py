@@ -23,7 +23,9 @@ def _operands(site: Site) -> list[Value] | None:
 
 def _layer_norm(site: Site) -> Value | None:
     operands = _operands(site)
-    return operands and site.create("layer_norm", operands, site.shape("input"), eps=float(site["eps"]))
+    if operands is None:
+        return None
+    return site.create("layer_norm", operands, site.shape("input"), eps=float(site["eps"]))
 
 
 def _native_layer_norm(site: Site) -> tuple[Value, ...] | None:
@@ -34,7 +36,9 @@ def _native_layer_norm(site: Site) -> tuple[Value, ...] | None:
 def _rms_norm(site: Site) -> Value | None:
     operands = _operands(site)
     eps = site["eps"] if site["eps"] is not None else torch.finfo(torch.float32).eps
-    return operands and site.create("rms_norm", operands, site.out_shape, eps=float(eps), unit_offset=False)
+    if operands is None:
+        return None
+    return site.create("rms_norm", operands, site.out_shape, eps=float(eps), unit_offset=False)
 
 
 def _embedding(site: Site) -> Value:

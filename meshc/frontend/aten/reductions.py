@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from meshc.frontend.aten.elementwise import binary
 from meshc.frontend.aten.site import DTYPES, Converter, Site
 from meshc.ir.core import Attribute, Value
 
@@ -66,11 +67,17 @@ def _softmax(site: Site) -> Value:
     return site.create("softmax", [site.operand("self")], site.out_shape, dim=site["dim"] % rank)
 
 
-def _largest(site: Site) -> tuple[Value, ...] | None:
-    """max.dim gives values and indices; only the values are an operation of the graph."""
-    if "dim" not in site.arguments or not isinstance(site.out, (tuple, list)):
-        return None
-    return (reduced(site, "max", _dims(site, site["dim"])),)
+def _extremum(reduction: str, elementwise: str) -> Converter:
+    """max.other compares two tensors; max.dim gives values and indices, of which the values are an operation."""
+
+    def convert(site: Site) -> Value | tuple[Value, ...] | None:
+        if "other" in site.arguments:
+            return binary(site, elementwise, site["self"], site["other"])
+        if "dim" not in site.arguments or not isinstance(site.out, (tuple, list)):
+            return None
+        return (reduced(site, reduction, _dims(site, site["dim"])),)
+
+    return convert
 
 
 REDUCTIONS: Mapping[str, Converter] = MappingProxyType(
@@ -79,7 +86,8 @@ REDUCTIONS: Mapping[str, Converter] = MappingProxyType(
         "aten.sum": _reduction("sum"),
         "aten.amax": _reduction("max"),
         "aten.amin": _reduction("min"),
-        "aten.max": _largest,
+        "aten.max": _extremum("max", "maximum"),
+        "aten.min": _extremum("min", "minimum"),
         "aten.var": _variance(root=False),
         "aten.std": _variance(root=True),
         "aten.var_mean": _variance_and_mean,

@@ -59,7 +59,7 @@ class Site:
         """An argument, or the default where the overload has none of that name."""
         return self.arguments.get(name, default)
 
-    def value(self, held: Held) -> Value:
+    def value(self, held: object) -> Value:
         """The IR value of a tensor argument; constants become ``graph.weight`` operations."""
         if isinstance(held, Traced):
             return held.value
@@ -122,7 +122,7 @@ class Site:
         return self.create("slice", [value], shape, _dtype(value), dim=dim, start=start, stop=stop, **extra)
 
 
-def shape_of(held: Held) -> tuple[int, ...]:
+def shape_of(held: object) -> tuple[int, ...]:
     """The extents of a traced or constant tensor."""
     if isinstance(held, Traced):
         return tuple(held.meta.shape)
@@ -130,7 +130,7 @@ def shape_of(held: Held) -> tuple[int, ...]:
     return tuple(held.shape)
 
 
-def scalar_of(held: Held) -> float | int | None:
+def scalar_of(held: object) -> float | int | None:
     """The number that a Python number or a constant one-element tensor holds; None for anything else."""
     if isinstance(held, (bool, int, float)):
         return held

@@ -63,6 +63,14 @@ class Editor:
         self._note_uses(op)
         return op.result
 
+    def move(
+        self, anchor: Operation, name: str, value: Value, shape: tuple[int, ...], dims: tuple[int, ...] | None = None
+    ) -> Value:
+        """Add a reshape or expand to ``shape``, or a permute by ``dims`` that gives it."""
+        if dims is not None:
+            return self.insert(anchor, name, [value], shape, dtype_of(value), dims=dims)
+        return self.insert(anchor, name, [value], shape, dtype_of(value), shape=shape)
+
     def replace(self, old: Value, new: Value) -> None:
         """Let every user of ``old`` use ``new``; what is no longer used goes."""
         if old is new:
@@ -72,7 +80,7 @@ class Editor:
             _substitute(user, old, new)
             self._users.setdefault(new, {})[user] = None
         if isinstance(old.owner, Operation):
-            self._drop_if_unused(old.owner)
+            self.drop_if_unused(old.owner)
 
     def set_operands(self, op: Operation, operands: Sequence[Value]) -> None:
         """Give an operation other operands."""
@@ -111,9 +119,10 @@ class Editor:
         if users is not None:
             users.pop(user, None)
         if isinstance(value.owner, Operation):
-            self._drop_if_unused(value.owner)
+            self.drop_if_unused(value.owner)
 
-    def _drop_if_unused(self, op: Operation) -> None:
+    def drop_if_unused(self, op: Operation) -> None:
+        """Remove an operation whose results nobody uses, and what only it used."""
         stack = [op]
         while stack:
             current = stack.pop()
@@ -145,7 +154,7 @@ def blocks(module: Module) -> Iterator[Block]:
 def drop_unused(editor: Editor) -> None:
     """Remove operations whose results nobody uses."""
     for op in reversed(list(editor.ops())):
-        editor._drop_if_unused(op)  # noqa: SLF001
+        editor.drop_if_unused(op)
 
 
 def made_by(value: Value, *names: str) -> Operation | None:

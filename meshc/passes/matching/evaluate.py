@@ -73,9 +73,13 @@ def _slice(op: Operation, v: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _where(op: Operation, v: Sequence[torch.Tensor]) -> torch.Tensor:
     rest = list(v[1:])
-    yes = op.attributes["then"] if "then" in op.attributes else rest.pop(0)
-    no = op.attributes["otherwise"] if "otherwise" in op.attributes else rest.pop(0)
-    return torch.where(v[0], yes, no)
+    dtype = rest[0].dtype if rest else torch.float32
+    # Numbers as tensors: one that rounds to f32's largest lies beyond it as a Python float.
+    sides = [
+        torch.tensor(op.attributes[key], dtype=dtype) if key in op.attributes else rest.pop(0)
+        for key in ("then", "otherwise")
+    ]
+    return torch.where(v[0], *sides)
 
 
 _RELATIONS = {"eq": torch.eq, "ne": torch.ne, "lt": torch.lt, "le": torch.le, "gt": torch.gt, "ge": torch.ge}

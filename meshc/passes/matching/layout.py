@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshc.ir.core import Operation, Value
-from meshc.passes.matching.editor import Editor, dtype_of, shape_of
+from meshc.passes.matching.editor import Editor, shape_of
 
 Atom = tuple[int, int]  # extent, stride in elements of the source
 
@@ -150,9 +150,7 @@ class Layouts:
             assert op is not None
             source, layout = self._known[op.operands[0]]
             seen = layout.then(op)
-            self._known[current] = (
-                (source, seen) if seen is not None else (current, Layout.whole(shape_of(current)))
-            )
+            self._known[current] = (source, seen) if seen is not None else (current, Layout.whole(shape_of(current)))
         return self._known[value]
 
 
@@ -202,9 +200,7 @@ def plan(source_shape: Sequence[int], layout: Layout) -> list[Step] | None:
     """
     atoms = [(axis, place, n, stride) for axis, a in enumerate(layout.axes) for place, (n, stride) in enumerate(a)]
     moved = [a for a in atoms if a[3] > 0]
-    if layout.offset or not is_permutation(
-        Layout(0, (tuple((n, s) for *_, n, s in moved),)), math.prod(source_shape)
-    ):
+    if layout.offset or not is_permutation(Layout(0, (tuple((n, s) for *_, n, s in moved),)), math.prod(source_shape)):
         return None
     in_source = sorted(moved, key=lambda a: -a[3])
     order = tuple(in_source.index(a) for a in moved)
@@ -239,8 +235,7 @@ def emit(editor: Editor, anchor: Operation, source: Value, layout: Layout) -> Va
         return None
     value = source
     for name, shape, order in steps:
-        attributes = {"shape": shape} if order is None else {"dims": order}
-        value = editor.insert(anchor, name, [value], shape, dtype_of(source), **attributes)
+        value = editor.move(anchor, name, value, shape, order)
     return value
 
 

@@ -18,6 +18,7 @@ from meshc.passes.base import PassContext
 from meshc.passes.matching.constants import constant, weight_name
 from meshc.passes.matching.editor import shape_of
 from meshc.passes.matching.evaluate import evaluate_chain
+from meshc.passes.matching.layout import LAYOUT_OPS, Layout, Layouts
 
 #: Operations that are linear in each operand alone (products need a constant factor, checked below).
 _LINEAR = ("reshape", "permute", "expand", "slice", "concat", "add", "sub", "neg")
@@ -135,29 +136,54 @@ class HeadsView:
 
 
 def heads_view(expression: Expression) -> HeadsView | None:
-    """What a linear expression from a [B, S, F] leaf to [B, H, S, D] heads does, or None where it is no such view.
+    """What a linear expression from a [B, S, F] or [B*S, F] leaf to [B, H, S, D] heads does, or None.
 
-    The claim is proven on random input over every batch, head and position.
+    Expressions that only rearrange have a layout that says it. Others are run, and the claim is proven on random
+    input over every batch, head and position.
     """
-    leaf, out = shape_of(expression.leaf), shape_of(expression.result)
-    if len(leaf) != 3 or len(out) != 4 or leaf[:2] != (out[0], out[2]):
+    given, out = shape_of(expression.leaf), shape_of(expression.result)
+    if all(op.name in LAYOUT_OPS for op in expression.ops):
+        return _rearranged(expression)
+    if len(out) != 4 or len(given) < 2 or given[:-1] not in ((out[0], out[2]), (out[0] * out[2],)):
         return None
-    scale = expression.run(torch.ones(leaf, dtype=torch.float64))[0, :, 0, :]
-    numbered = torch.arange(1, leaf[2] + 1, dtype=torch.float64).expand(leaf).contiguous()
-    features = expression.run(numbered)[0, :, 0, :] / scale - 1
-    # Tables are f32: cos 0 is 1, but an amplitude or a scale carries a rounding of its own.
-    if not bool(torch.isfinite(features).all()) or bool((features - features.round()).abs().max() > 1e-3 * leaf[2]):
+    leaf = (out[0], out[2], given[-1])
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.rand(leaf, dtype=torch.float64, generator=generator) for _ in range(2)]
+    # Nothing is turned at position 0: ones there show the scale, numbers the features.
+    inputs[0][:, 0] = 1.0
+    inputs[1][:, 0] = torch.arange(1, leaf[2] + 1, dtype=torch.float64) / leaf[2]
+    outputs = [expression.run(x.reshape(given)) for x in inputs]
+    scale = outputs[0][0, :, 0, :]
+    features = outputs[1][0, :, 0, :] / scale * leaf[2] - 1
+    if not bool(torch.isfinite(features).all()) or bool((features - features.round()).abs().max() > 1e-2):
         return None
     index = features.round().long().clamp(0, leaf[2] - 1)
-    generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(leaf, dtype=torch.float64, generator=generator) for _ in range(2)]
-    outputs = [expression.run(x) for x in inputs]
     heads = [x[:, :, index].permute(0, 2, 1, 3) for x in inputs]
     if torch.allclose(outputs[0], heads[0] * scale[:, None], rtol=1e-6, atol=1e-9) and _uniform(scale):
-        return HeadsView(index, _rounded(float(scale[0, 0])), None)
-    if not _uniform(scale[:1].expand_as(scale) - scale + 1) or out[2] < 2:
+        proven = torch.allclose(outputs[1], heads[1] * scale[:, None], rtol=1e-6, atol=1e-9)
+        return HeadsView(index, _rounded(float(scale[0, 0])), None) if proven else None
+    if not bool(((scale - scale[:1]).abs() <= 1e-7 * scale.abs().max()).all()) or out[2] < 2:
         return None
     return _rotated(index, scale[0], heads, outputs)
+
+
+def _rearranged(expression: Expression) -> HeadsView | None:
+    """The view that a chain of layout operations gives, read off its layout."""
+    source, layout = Layouts().of(expression.result)
+    given, axes = shape_of(source), layout.axes
+    if source is not expression.leaf or len(axes) != 4 or len(given) < 2:
+        return None
+    (batch, tokens), features = (layout.shape[0], layout.shape[2]), given[-1]
+    lead = Layout.whole((batch, tokens, features)).axes
+    if given[:-1] not in ((batch, tokens), (batch * tokens,)) or (axes[0], axes[2]) != lead[:2]:
+        return None
+    index = torch.full((1, 1), layout.offset)
+    for axis, place in ((axes[1], (-1, 1)), (axes[3], (1, -1))):
+        offsets = torch.zeros(1, dtype=torch.long)
+        for extent, stride in axis:
+            offsets = (offsets[:, None] + torch.arange(extent) * stride).reshape(-1)
+        index = index + offsets.reshape(place)
+    return HeadsView(index, 1.0, None) if int(index.max()) < features else None
 
 
 def _rotated(
@@ -167,7 +193,7 @@ def _rotated(
     last = int(turning.nonzero().max()) + 1 if bool(turning.any()) else 0
     head_dim = len(scale)
     plain = float(scale[-1]) if not bool(turning[-1]) else None
-    dims = [last + last % 2] + [r for r in range(head_dim - head_dim % 2, last, -2)]
+    dims = [last + last % 2] + list(range(head_dim - head_dim % 2, last, -2))
     for rotary_dim in dict.fromkeys(dims):
         if rotary_dim > head_dim:
             continue
@@ -253,7 +279,7 @@ def _uniform(scale: torch.Tensor) -> bool:
 
 
 def _rounded(number: float) -> float:
-    """A factor without the rounding of the f32 tables that it was read from."""
+    """A factor without the rounding of the arithmetic that it was read from: products of f64, or f32 tables."""
     if abs(number - 1) < 1e-6:
         return 1.0
-    return float(f"{number:.8g}")
+    return float(f"{number:.15g}")

@@ -80,21 +80,31 @@ CATALOG: dict[str, Entry] = {
         "[batch, sequence].",
     ),
     "M0111": Entry(
+        "the model returns no tensor that depends on its inputs",
+        "The compiler computes one result, by convention the logits: a floating-point tensor that forward returns, "
+        "alone or as part of what it returns.",
+    ),
+    "M0112": Entry(
+        "a shape depends on the values of the model's inputs",
+        "Every PE's program is fixed before the run, so every shape must follow from the shapes of the inputs. "
+        "Selecting by a mask (x[x > 0]), nonzero and the like have a result whose size only the values say.",
+    ),
+    "M0115": Entry(
         "the source of a trace is not usable",
         "meshc trace takes a Hugging Face model folder (config.json and weights), a GGUF file, or file.py:function, "
         "where the function returns (module, example_inputs).",
     ),
-    "M0112": Entry(
+    "M0116": Entry(
         "a package that tracing needs is not installed",
         "Hugging Face folders and GGUF files are read by transformers and gguf. They come with the extra: "
         "pip install 'meshc[hf]'.",
     ),
-    "M0113": Entry(
+    "M0117": Entry(
         "the checkpoint cannot be read",
         "The folder or GGUF file is there, but transformers cannot build a causal language model of it: damaged or "
         "missing weights, or an architecture that it does not know.",
     ),
-    "M0114": Entry(
+    "M0118": Entry(
         "the output cannot be written",
         "The directory of the output does not exist, may not be written, or the disk is full. Nothing half-written "
         "is left behind.",
@@ -186,6 +196,166 @@ CATALOG: dict[str, Entry] = {
         "The grammars mir.lark and mesh.lark belong to the installation. Install meshc again.",
     ),
     # M03xx: program text and its verification
+    "M0301": Entry(
+        "the text of a program cannot be read",
+        "The parser met something that the grammar (grammar/mesh.lark) does not allow there. The message says "
+        "what may stand at that place, and the help shows how the construct is written. docs/program.md describes "
+        "the whole text.",
+    ),
+    "M0302": Entry(
+        "the program has another version",
+        "The first line of program.mesh, mesh and a number, is the version of the text. This runtime reads "
+        "another one. Compile the model again, or run the build with the meshc that made it.",
+    ),
+    "M0303": Entry(
+        "a number, string or table of the program is out of range",
+        "Integers have at most 18 digits, so that index expressions stay within 64 bits; the op table is numbered "
+        "from 0 on without gaps; a scalar has at least one value and a table at least one entry, at most "
+        "1,048,576. Brackets are nested at most 100 deep, and a line has at most 400 operators.",
+    ),
+    "M0304": Entry(
+        "a function of index expressions is wrong",
+        "Index expressions know min(a, b), max(a, b) and select(condition, then, otherwise). An entry of a table "
+        "is written with brackets: phys[x].",
+    ),
+    "M0310": Entry(
+        "there is no such instruction",
+        "The instruction table in docs/program.md lists every opcode with its operands and options.",
+    ),
+    "M0311": Entry(
+        "an option of an instruction is wrong",
+        "The option is unknown to the instruction, missing, given twice, or its value is of another kind than the "
+        "instruction table says: an index expression, a number, a word, a port, ports in brackets, or the name of "
+        "a handle.",
+    ),
+    "M0312": Entry(
+        "an instruction has the wrong operands",
+        "The instruction table says how many operands an opcode takes and which of them are written. Only what an "
+        "elementwise instruction reads may be a number in place of a view of a buffer.",
+    ),
+    "M0313": Entry(
+        "a name of the program is not defined",
+        "Names in expressions are x, y, scalars, parameters, the counters of the loops around, and element "
+        "indices where the instruction has them. A name and a buffer must be there on every PE that uses them: "
+        "parameters and buffers belong to rectangles.",
+    ),
+    "M0314": Entry(
+        "something is defined twice",
+        "On one PE a parameter, a buffer and the initial route of a color have one definition; regions, scalars, "
+        "tables and ports have different names, and a loop counter hides no other name.",
+    ),
+    "M0315": Entry(
+        "a rectangle is empty or leaves its region",
+        "Rectangles are half open and relative to the region: (x0:x1, y0:y1) with an optional step, x0 < x1 at "
+        "most the region's width, y0 < y1 at most its height.",
+    ),
+    "M0316": Entry(
+        "two codes cover the same PE",
+        "Every PE runs at most one code, so code rectangles do not overlap. What differs between PEs of one code "
+        "is said by conditions on x and y.",
+    ),
+    "M0317": Entry(
+        "a region does not fit the fabric",
+        "A region must lie on the usable fabric of the target and may not overlap another. A smaller grid "
+        "(--grid) or another target (--target) helps.",
+    ),
+    "M0318": Entry(
+        "a buffer ends behind the SRAM",
+        "Runtime, code and buffers share the SRAM of the PE, whose size is in the target file. The notes are the "
+        "memory map of the fullest PE.",
+    ),
+    "M0319": Entry(
+        "a buffer lies on the code",
+        "The first bytes of the SRAM hold runtime and code: runtime_bytes + instructions x "
+        "code_bytes_per_instruction of the target, where every instruction, loop and branch counts. Buffers start "
+        "behind them.",
+    ),
+    "M0320": Entry(
+        "a color is not there for this use",
+        "A router has as many colors as the target says. The last host_colors of them belong to host ports; "
+        "streams between PEs use the others.",
+    ),
+    "M0321": Entry(
+        "a router needs too many configurations of a color",
+        "A router holds a few configurations (input port and output ports) of each color. The initial route and "
+        "all that route instructions of the PE's code set count together.",
+    ),
+    "M0322": Entry(
+        "a placement is wrong",
+        "A placement runs over element indices inside the buffer's shape, no element is placed twice, the "
+        "tensor's name may read only the element indices, each dimension of the tensor has one index, and the "
+        "weights must have the tensor. What is placed may not depend on a runtime scalar.",
+    ),
+    "M0323": Entry(
+        "a port is wrong",
+        "A host port lies on the side of the region that it names, and gives one index for each dimension of its "
+        "tensor.",
+    ),
+    "M0324": Entry(
+        "a name cannot be used",
+        "Names are letters, digits, underscores and dots, not starting with a digit. inf and nan are numbers; in "
+        "index expressions x and y are coordinates, and e, i0, i1, .. are element indices.",
+    ),
+    "M0325": Entry(
+        "a stream is left in the program",
+        "Names such as @ring.x.0 stand for streams inside the compiler. A program for the runtime has the numbers "
+        "of their colors; the compiler's color allocation puts them there.",
+    ),
+    "M0326": Entry(
+        "an index expression has no value",
+        "On some PE the expression divides by zero or reads a table outside its entries. Only the branch of a "
+        "select that is taken must be inside the table.",
+    ),
+    "M0327": Entry(
+        "a view reaches outside its buffer",
+        "The elements offset + i0 x stride0 + i1 x stride1 + .. of a view must lie in its buffer on every PE. "
+        "Those that depend on loop counters or scalars are checked when the program runs.",
+    ),
+    "M0328": Entry(
+        "an asynchronous move is not used right",
+        "Every move with async=h meets a wait handle=h, a handle names one move under way at a time, and a PE has "
+        "only so many queues and moves under way at once as the target says.",
+    ),
+    "M0329": Entry(
+        "something touches what an asynchronous move holds",
+        "From its launch until its wait, what a move writes may not be read or written, and what it reads may not "
+        "be written. Put the wait earlier, or use a second buffer and rotate.",
+    ),
+    "M0330": Entry(
+        "a route leads nowhere or serves nobody",
+        "A route has one input port and different output ports, leaves the region only at an output port, and a "
+        "PE that sends or receives on a color needs a configuration of it from or to its RAMP.",
+    ),
+    "M0331": Entry(
+        "an op is not in the op table",
+        "op N { .. } in code says to which source operation the statements belong; N counts the op lines at the "
+        "head of the program.",
+    ),
+    "M0332": Entry(
+        "a buffer is declared wrong",
+        "A buffer has a dtype of f32, f16, bf16 or i32, at least one element, and an address that is a multiple "
+        "of the element's size.",
+    ),
+    "M0350": Entry(
+        "this is not a build",
+        "A build is the directory that meshc compile writes: program.mesh, weights.safetensors, manifest.json and "
+        "target.toml.",
+    ),
+    "M0351": Entry(
+        "a file of the build is missing or damaged",
+        "The build is not whole: a copy stopped early or a file was changed. Copy it again or compile the model "
+        "again; meshc check BUILD reads every file.",
+    ),
+    "M0352": Entry(
+        "the manifest of the build cannot be used",
+        "manifest.json is damaged, or its schema is one that this runtime does not read. Compile the model again "
+        "with the meshc that belongs to this runtime.",
+    ),
+    "M0353": Entry(
+        "the build cannot be written",
+        "The output must be a new directory, an empty one or an older build, in a directory that exists and may "
+        "be written. Nothing half-written is left behind.",
+    ),
     # M04xx: compilation and resources
     "M0401": Entry(
         "The program does not fit into the SRAM",
@@ -203,6 +373,13 @@ CATALOG: dict[str, Entry] = {
         "Attention wants its operands and result cut by heads. A value that joins it elementwise with one cut "
         "otherwise cannot have both layouts.",
     ),
+    "M0404": Entry(
+        "A pass was run out of turn",
+        "Each pass of the lowering works on one level of IR and needs what the passes before it leave: `tile` takes "
+        "the graph level, `place` the tile level with algorithms selected, and a program has colors and addresses only "
+        "after `allocate-colors` and `plan-memory`. `meshc passes` says what each needs. Pipelines that were not "
+        "written by hand are in order.",
+    ),
     "M0405": Entry(
         "No kernel applies on this grid",
         "Every kernel for the operation, or the one that is named by `algorithm`, says that it cannot run on this "
@@ -213,7 +390,139 @@ CATALOG: dict[str, Entry] = {
         "Streams that meet in a router need different colors, and hosts ports keep some of the target's colors to "
         "themselves. Kernels that share streams, such as those of the rings and chains, need fewer.",
     ),
+    "M0407": Entry(
+        "The grid is larger than the fabric",
+        "`--grid WxH` asks for more columns or rows of PEs than the target has. `meshc targets NAME` shows the usable "
+        "fabric, which is a little smaller than the wafer: some columns and rows serve host I/O.",
+    ),
+    "M0408": Entry(
+        "The layers asked for are not there",
+        "`--layers A:B` keeps rounds A to B (without B) of the loop that repeated layers were rolled into. The model "
+        "must have exactly one such loop, and the loop at least B rounds; a round may hold several layers when layers "
+        "of different kinds alternate.",
+    ),
     # M05xx: running
+    "M0500": Entry(
+        "the program is deadlocked",
+        "No PE can go on: each waits for words that nobody will send, for room in a path that nobody will empty, or "
+        "behind words that its own router refuses. The notes say who waits for what, and where words stand. Common "
+        "causes: a receive without its send, a route that ends elsewhere, or two PEs that each send more than the "
+        "queues between them hold before they receive.",
+    ),
+    "M0502": Entry(
+        "words leave the region where no port is",
+        "A route leads out over the edge of the region. Only a host port of that side and color takes words there.",
+    ),
+    "M0503": Entry(
+        "words go round in circles",
+        "The routes of a color form a ring, so its words would pass the same routers for ever.",
+    ),
+    "M0504": Entry(
+        "a route changes under another PE's words",
+        "`route` takes effect behind the words that its own PE has sent on the color. Words of other PEs must have "
+        "passed the router before, or come after: which of them the change would meet depends on timing, and values "
+        "never may. Let the PE receive something that tells it that they have passed.",
+    ),
+    "M0505": Entry(
+        "words are received as another dtype than they were sent",
+        "A receive, and the buffer it combines with, must have the dtype of the buffer that was sent.",
+    ),
+    "M0506": Entry(
+        "a receive splits a word",
+        "A word carries two f16 or bf16 elements and is taken whole: a receive that takes part of a message must take "
+        "an even number of elements.",
+    ),
+    "M0507": Entry(
+        "a handle is used out of turn",
+        "An asynchronous move takes a handle and its `wait` gives it back. A second move may not take the same handle "
+        "in between, and a `wait` needs a move before it.",
+    ),
+    "M0508": Entry(
+        "too many asynchronous moves at once",
+        "From launch to `wait` a receive holds one of the target's input queues, a send one of its output queues, a "
+        "stream-through both; `async_moves_max` limits all of them together.",
+    ),
+    "M0509": Entry(
+        "a buffer of an asynchronous move is touched before its wait",
+        "Until its `wait`, nothing may touch what an asynchronous receive writes, or write what an asynchronous send "
+        "reads. `--checked` watches this where it cannot be told before the run.",
+    ),
+    "M0510": Entry(
+        "an output port got the wrong words",
+        "A host port takes `count` elements of its dtype from each of its edge PEs, neither more nor fewer.",
+    ),
+    "M0511": Entry(
+        "a color has no route anywhere",
+        "The color was computed while the program ran, and no route, `route` instruction or port mentions it.",
+    ),
+    "M0512": Entry(
+        "a buffer is read after another one overwrote it",
+        "Buffers may share addresses as long as only one of them is in use. This one was overwritten, or never "
+        "written, since; what it held is gone.",
+    ),
+    "M0513": Entry(
+        "too many messages are under way",
+        "The engine keeps a fixed number of messages that were sent and not yet received. A program that reaches it "
+        "sends far ahead of its receivers.",
+    ),
+    "M0514": Entry(
+        "an input does not fit the program",
+        "Inputs are given by the names of the model's forward, in the shapes and kinds of numbers that the program was "
+        "compiled for; only the tokens of a prompt may be fewer.",
+    ),
+    "M0515": Entry(
+        "the prompt is longer than the build takes",
+        "A build takes prompts of up to `--seq` tokens: its loops and buffers are made for that many. Compile again "
+        "with a larger --seq, or shorten the prompt.",
+    ),
+    "M0516": Entry(
+        "a runtime scalar is missing or out of bounds",
+        "A program may leave integers to the run, such as the length of the prompt, each within bounds that it states.",
+    ),
+    "M0517": Entry(
+        "the weights do not fit the program",
+        "A placement names a tensor that the weights lack, or whose rank is another. `weights.safetensors` belongs to "
+        "another program, or was changed.",
+    ),
+    "M0518": Entry(
+        "words or moves are left over at the end",
+        "Every PE has ended, but words were never received, or an asynchronous receive never got its words. Sends and "
+        "receives of a color must agree in their number of elements.",
+    ),
+    "M0519": Entry(
+        "the engine cannot do that",
+        "There is no engine of this name, or it lacks what the option asks for.",
+    ),
+    "M0520": Entry(
+        "a name has no value",
+        "An index expression reads a parameter, counter or element index that this PE does not have at this point.",
+    ),
+    "M0521": Entry(
+        "an index expression divides by zero",
+        "The divisor of `//` or `%` was zero on one of the PEs for which the expression was evaluated.",
+    ),
+    "M0522": Entry(
+        "a PE has no such buffer",
+        "Code that runs on a PE uses a buffer whose rectangle does not hold that PE.",
+    ),
+    "M0523": Entry(
+        "a view leaves its buffer",
+        "The offset, extents or strides of a view, as they came out on one PE and in one round, reach outside the "
+        "buffer, or an extent is negative.",
+    ),
+    "M0524": Entry(
+        "operands do not fit together",
+        "The views of an instruction must agree in their extents as its row in the table of instructions says: equal "
+        "for elementwise instructions, [.., m, k] and [.., k, n] for a product.",
+    ),
+    "M0525": Entry(
+        "a view has too many dimensions",
+        "The engine walks a few dimensions that cannot be merged into one; split the instruction into a loop.",
+    ),
+    "M0501": Entry(
+        "There is no report before the first run",
+        "A compiled model's `report()` is that of its last run; `run(...)` comes first.",
+    ),
     "M0530": Entry(
         "the run took more cycles than --max-cycles allows",
         "The emulated clock passed the limit before the program ended, so the run was stopped; exit status 3. The "
@@ -259,6 +568,33 @@ CATALOG: dict[str, Entry] = {
     "M0601": Entry(
         "An option has an illegal value",
         "The message names the option and the values that it takes.",
+    ),
+    "M0610": Entry(
+        "there is no such target",
+        "A target is the name of a preset or of a plug-in's target (meshc targets lists them), or the path of a "
+        "target file that ends in .toml.",
+    ),
+    "M0611": Entry(
+        "the target file is not TOML",
+        "docs/targets.md describes the file. meshc targets NAME --toml prints a whole one to start from.",
+    ),
+    "M0612": Entry(
+        "the target file has an unknown key",
+        "Keys are checked so that a misspelt one is not silently ignored. docs/targets.md lists all of them.",
+    ),
+    "M0613": Entry(
+        "the target file lacks a key",
+        "A target is whole: every number of the machine is in its file, none has a default. docs/targets.md lists "
+        "all keys with their meaning.",
+    ),
+    "M0614": Entry(
+        "a value of the target is wrong",
+        "Counts, bytes and cycles are integers, rates are positive numbers, each as key = { value = .., source = "
+        '".." }. Colors for host ports must leave some for the program, and the runtime must leave SRAM for data.',
+    ),
+    "M0615": Entry(
+        "a value of the target has no source",
+        "Every number says where it comes from: a document, a measurement, or the word assumption and why.",
     ),
     "M0650": Entry(
         "there is no such diagnostic",

@@ -14,9 +14,8 @@ from lark import Token, Transformer, v_args
 
 from meshrt.diagnostics.suggest import did_you_mean
 from meshrt.program.expr import Binary, Expr, Int, Name, Select, TableRef
-from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec, OptionSpec
+from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec
 from meshrt.program.model import (
-    PORTS,
     PROGRAM_VERSION,
     Buffer,
     Code,
@@ -41,7 +40,7 @@ from meshrt.program.model import (
     Until,
     View,
 )
-from meshrt.program.signature import option_words
+from meshrt.program.option_values import option_words, typed_option
 from meshrt.program.views import dense_stride
 
 #: Most digits of an integer: index expressions are evaluated in 64 bits.
@@ -88,7 +87,7 @@ def _string(token: Token) -> str:
             "M0303",
             f"the string {token} has a wrong escape",
             token,
-            ("write a backslash as \\\\ and a quote as \\\"",),
+            ('write a backslash as \\\\ and a quote as \\"',),
         ) from error
 
 
@@ -132,9 +131,7 @@ class ProgramBuilder(Transformer):
         info = OpInfo(_string(name), _string(location) if location is not None else "")
         return _Numbered(_int(number), info, number)
 
-    def region(
-        self, keyword: Token, name: Token, width: Token, height: Token, x: int, y: int, *items: Any
-    ) -> Region:
+    def region(self, keyword: Token, name: Token, width: Token, height: Token, x: int, y: int, *items: Any) -> Region:
         def of(kind: type) -> tuple[Any, ...]:
             return tuple(item for item in items if isinstance(item, kind))
 
@@ -155,7 +152,7 @@ class ProgramBuilder(Transformer):
         )
 
     def scalar(self, keyword: Token, name: Token, low: int, high: int) -> Scalar:
-        return Scalar(str(name), low, high)
+        return Scalar(str(name), low, high, line=_line(keyword))
 
     def table(self, keyword: Token, name: Token, runs: tuple[range | list[int], ...] | None) -> Table:
         runs = runs or ()
@@ -164,7 +161,8 @@ class ProgramBuilder(Transformer):
             raise TextProblem(
                 "M0303", f"the table {str(name)!r} has {total} entries, more than {MAX_TABLE_ENTRIES}", name
             )
-        return Table(str(name), tuple(entry for run in runs for entry in _expand(run)))
+        entries = tuple(entry for run in runs for entry in _expand(run))
+        return Table(str(name), entries, line=_line(keyword))
 
     def table_runs(self, *runs: Any) -> tuple[Any, ...]:
         return runs
@@ -347,9 +345,7 @@ class ProgramBuilder(Transformer):
                 + ("an entry of a table is written with brackets: phys[x]",),
             )
         if len(arguments) != expected:
-            raise TextProblem(
-                "M0304", f"{function} takes {expected} expressions, here are {len(arguments)}", function
-            )
+            raise TextProblem("M0304", f"{function} takes {expected} expressions, here are {len(arguments)}", function)
         if str(function) == "select":
             return Select(*arguments)
         return Binary(str(function), *arguments)
@@ -373,7 +369,7 @@ def _option(spec: InstructionSpec, option: _Option) -> tuple[str, OptionValue]:
             option.name,
             did_you_mean(name, known, "options") or (f"{spec.opcode} takes no options",),
         )
-    value = _typed(known[name], option.value)
+    value = typed_option(known[name], option.value)
     if value is None:
         raise TextProblem(
             "M0311",
@@ -381,22 +377,3 @@ def _option(spec: InstructionSpec, option: _Option) -> tuple[str, OptionValue]:
             option.name,
         )
     return name, value
-
-
-def _typed(option: OptionSpec, value: Any) -> OptionValue | None:
-    """The value in the form that the option's kind asks for, or None where it does not fit."""
-    match option.kind, value:
-        case "expr", Expr():
-            return value
-        case "number", float():
-            return value
-        case "number", Int(number):
-            return float(number)
-        case "word" | "handle" | "port", Name(word) if not word.startswith("@"):
-            fits = (not option.words or word in option.words) and (option.kind != "port" or word in PORTS)
-            return word if fits else None
-        case "words" | "ports", Name(word):
-            return _typed(option, (word,))
-        case "words" | "ports", tuple():
-            return value if value and (option.kind != "ports" or all(w in PORTS for w in value)) else None
-    return None

@@ -34,7 +34,10 @@ def check_program(
 def diagnose(
     program: Program, target: Target, source: SourceText = NO_TEXT, tensors: TensorShapes | None = None
 ) -> tuple[Diagnostic, ...]:
-    """Everything that is wrong with the program on this target, in the order of the text.
+    """What is wrong with the program on this target, empty where nothing is.
+
+    Stage by stage (regions, rectangles, parameters, buffers, the other declarations, code); a
+    stage is looked at where those before it are sound.
 
     ``source`` is the text that the program was read from. With ``tensors``, the placements
     must name tensors of these shapes.
@@ -50,8 +53,10 @@ def diagnose(
         # What follows computes on arrays of the region's extent.
         if not problems.found and check_rects(region, problems):
             scope = check_declarations(region, target, problems, tensors)
-            routes_sound = check_routes(region, target, scope, problems)
-            check_codes(region, target, scope, problems, len(program.ops), routes_sound)
+            check_routes(region, target, scope, problems)
+            # Code speaks of what is declared: mistakes there would be reported again at every use.
+            if not problems.found:
+                check_codes(region, target, scope, problems, len(program.ops))
     return tuple(problems.found)
 
 
@@ -82,6 +87,4 @@ def _check_apart(program: Program, problems: Problems) -> None:
                 or other.origin[1] + other.height <= region.origin[1]
             )
             if not apart:
-                problems.add(
-                    "M0317", f"regions {other.name!r} and {region.name!r} overlap", region.line, region.name
-                )
+                problems.add("M0317", f"regions {other.name!r} and {region.name!r} overlap", region.line, region.name)

@@ -119,7 +119,9 @@ class _Walk:
             trips = statement.stop.value - statement.start.value
         if trips is not None and trips < 1:
             return
-        inside = replace(reach, counters=reach.counters | {statement.counter}, certain=reach.certain and trips is not None)
+        inside = replace(
+            reach, counters=reach.counters | {statement.counter}, certain=reach.certain and trips is not None
+        )
         self.body(statement.body, inside)
         if trips is None or trips > 1:
             # In the next round the counter differs: views that depend on it may lie elsewhere.
@@ -156,7 +158,7 @@ class _Walk:
         for view, writes in views:
             for move in self.pending:
                 both = move.mask & reach.mask
-                if not (reach.certain and move.certain and both.any()) or line in self.reported and line:
+                if not (reach.certain and move.certain and both.any()) or (line and line in self.reported):
                     continue
                 for held, held_writes in move.views:
                     if (writes or held_writes) and self.share(view, held, both):
@@ -173,7 +175,9 @@ class _Walk:
                         )
                         break
 
-    def launch(self, handle: str, instruction: Instruction, views: tuple[tuple[View, bool], ...], reach: _Reach) -> None:
+    def launch(
+        self, handle: str, instruction: Instruction, views: tuple[tuple[View, bool], ...], reach: _Reach
+    ) -> None:
         if reach.certain:
             self.check_limits(handle, instruction, reach)
         self.pending = [*self.pending, _Pending(handle, instruction, reach.mask, reach.certain, views)]

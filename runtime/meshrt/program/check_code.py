@@ -16,23 +16,22 @@ from meshrt.program.check_async import check_async
 from meshrt.program.check_declarations import check_expr
 from meshrt.program.code_routes import ColorRoutes
 from meshrt.program.expr import Expr, Int
-from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec, OptionSpec
+from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec
 from meshrt.program.model import (
-    PORTS,
     Code,
     For,
     If,
     Instruction,
     OpScope,
-    OptionValue,
     Region,
     Statement,
     Until,
     View,
 )
-from meshrt.program.problems import Problems, describe_pes, is_name
+from meshrt.program.option_values import option_fits, option_words
+from meshrt.program.problems import Problems, describe_pes
 from meshrt.program.scope import Scope, StaticFailure, possible_values
-from meshrt.program.signature import option_words, signature
+from meshrt.program.signature import signature
 from meshrt.target import Target
 
 #: Options whose expressions may read the element indices i0, i1, ..
@@ -48,13 +47,8 @@ class Reach:
     counters: frozenset[str]
 
 
-def check_codes(
-    region: Region, target: Target, scope: Scope, problems: Problems, ops: int, routes_sound: bool
-) -> None:
-    """Check every code of the region; ``ops`` is the length of the program's op table.
-
-    Whether routes serve the moves is asked only of sound routes.
-    """
+def check_codes(region: Region, target: Target, scope: Scope, problems: Problems, ops: int) -> None:
+    """Check every code of a region whose declarations are sound; ``ops`` is the length of the program's op table."""
     taken = np.zeros((region.height, region.width), bool)
     for code in region.codes:
         problems.check_name(code.name, "code", code.line)
@@ -67,8 +61,7 @@ def check_codes(
                 code.name,
             )
         taken |= mask
-        checker = _CodeChecker(code, region, target, scope, problems, ops)
-        checker.check(routes_sound)
+        _CodeChecker(code, region, target, scope, problems, ops).check()
 
 
 class _CodeChecker:
@@ -80,13 +73,12 @@ class _CodeChecker:
         self.ops = ops
         self.routes = ColorRoutes(code, region, target, scope, problems)
 
-    def check(self, routes_sound: bool) -> None:
+    def check(self) -> None:
         before = len(self.problems.found)
         reach = Reach(self.scope.mask(self.code.rect), True, frozenset())
         self.body(self.code.body, reach)
         if len(self.problems.found) == before:
-            if routes_sound:
-                self.routes.finish()
+            self.routes.finish()
             check_async(self.code, self.scope, self.problems, self.target)
 
     def body(self, body: tuple[Statement, ...], reach: Reach) -> None:
@@ -180,7 +172,7 @@ class _CodeChecker:
                 self.problems.add("M0311", f"{opcode} has no option {name!r}", line, name, helps=helps)
             elif name in given[:position]:
                 self.problems.add("M0311", f"{opcode} has the option {name!r} twice", line, name)
-            elif not _fits(known[name], value):
+            elif not option_fits(known[name], value):
                 self.problems.add(
                     "M0311", f"the option {name!r} of {opcode} must be {option_words(known[name])}", line, name
                 )
@@ -243,7 +235,7 @@ class _CodeChecker:
         parts = [view.offset]
         for dim in view.dims or ():
             parts += [dim.extent, dim.stride]
-        if not all([self.expr(part, what, line, reach) for part in parts]):
+        if [part for part in parts if not self.expr(part, what, line, reach)]:
             return False
         if reach.certain and all(self.scope.is_static(part, reach.counters) for part in parts):
             return self.bounds(view, what, line, reach.mask, elements)
@@ -275,20 +267,3 @@ class _CodeChecker:
             view.buffer,
         )
         return False
-
-
-def _fits(option: OptionSpec, value: OptionValue) -> bool:
-    match option.kind:
-        case "expr":
-            return isinstance(value, Expr)
-        case "number":
-            return isinstance(value, float | int)
-        case "word":
-            return isinstance(value, str) and (not option.words or value in option.words)
-        case "handle":
-            return isinstance(value, str) and is_name(value)
-        case "port":
-            return value in PORTS
-        case "ports":
-            return isinstance(value, tuple) and bool(value) and all(port in PORTS for port in value)
-    return isinstance(value, tuple)

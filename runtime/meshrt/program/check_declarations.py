@@ -58,19 +58,22 @@ def check_rects(region: Region, problems: Problems) -> bool:
 def check_declarations(
     region: Region, target: Target, problems: Problems, tensors: Mapping[str, tuple[int, ...]] | None
 ) -> Scope:
-    """Check everything but routes and code; the scope that is returned holds the region's names."""
+    """Check everything but routes and code; the scope that is returned holds the region's names.
+
+    Stops behind the parameters, or the buffers, when something is wrong with them: the rest builds on them.
+    """
     scope = Scope.of(region)
     _check_scalars_and_tables(region, problems)
     _check_params(region, scope, problems)
-    _check_buffers(region, target, scope, problems)
+    if not problems.found:
+        _check_buffers(region, target, scope, problems)
+    if problems.found:
+        return scope
     for placement in region.placements:
         _check_placement(placement, region, scope, problems, tensors)
     _check_placements_apart(region, problems)
     for port in region.ports:
         _check_port(port, region, target, scope, problems)
-    for name in duplicates(port.name for port in region.ports):
-        line = [port.line for port in region.ports if port.name == name][1]
-        problems.add("M0314", f"there are two ports {name!r}", line, name)
     return scope
 
 
@@ -118,16 +121,17 @@ def check_expr(
 
 def _check_scalars_and_tables(region: Region, problems: Problems) -> None:
     for scalar in region.scalars:
-        problems.check_name(scalar.name, "a scalar", region.line, in_expressions=True)
+        problems.check_name(scalar.name, "a scalar", scalar.line, in_expressions=True)
         if scalar.low > scalar.high:
-            problems.add("M0303", f"scalar {scalar.name!r} has no values: {scalar.low} > {scalar.high}", region.line)
+            problems.add("M0303", f"scalar {scalar.name!r} has no values: {scalar.low} > {scalar.high}", scalar.line)
     for table in region.tables:
-        problems.check_name(table.name, "a table", region.line)
+        problems.check_name(table.name, "a table", table.line)
         if not table.entries:
-            problems.add("M0303", f"table {table.name!r} has no entries", region.line)
-    for kind, names in (("scalars", [s.name for s in region.scalars]), ("tables", [t.name for t in region.tables])):
-        for name in duplicates(names):
-            problems.add("M0314", f"there are two {kind} {name!r}", region.line)
+            problems.add("M0303", f"table {table.name!r} has no entries", table.line, table.name)
+    for kind, declared in (("scalars", region.scalars), ("tables", region.tables), ("ports", region.ports)):
+        for name in duplicates(d.name for d in declared):
+            line = [d.line for d in declared if d.name == name][1]
+            problems.add("M0314", f"there are two {kind} {name!r}", line, name)
 
 
 def _check_params(region: Region, scope: Scope, problems: Problems) -> None:
@@ -141,9 +145,6 @@ def _check_params(region: Region, scope: Scope, problems: Problems) -> None:
             problems.add("M0314", f"parameter {param.name!r} is defined twice on {twice}", param.line, param.name)
         elif check_expr(param.value, f"parameter {param.name!r}", scope, problems, param.line, mask):
             scope.define_param(param.name, param.rect, param.value)
-        else:
-            # Its uses are not to blame for its own mistake.
-            scope.coverage.setdefault(param.name, np.ones_like(mask))
 
 
 def _check_buffers(region: Region, target: Target, scope: Scope, problems: Problems) -> None:
@@ -321,21 +322,18 @@ def _spans_meet(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     """Whether two arithmetic ranges share a member: within one common period, or not at all."""
     start, stop = max(a[0], b[0]), min(a[1], b[1])
     period = math.lcm(a[2], b[2])
-    return any(
-        at in range(*a) and at in range(*b) for at in range(start, min(stop, start + period))
-    )
+    return any(at in range(*a) and at in range(*b) for at in range(start, min(stop, start + period)))
 
 
 def _check_port(port: Port, region: Region, target: Target, scope: Scope, problems: Problems) -> None:
     what, line = f"port {port.name!r}", port.line
     problems.check_name(port.name, "a port", line)
     r = port.rect
-    column = {"W": 0, "E": region.width - 1}.get(port.side)
-    row = {"N": 0, "S": region.height - 1}.get(port.side)
-    on_edge = (r.x0, r.x1) == (column, (column or 0) + 1) if column is not None else (r.y0, r.y1) == (row, (row or 0) + 1)
-    if not on_edge:
-        edge = f"column {column}" if column is not None else f"row {row}"
-        problems.add("M0323", f"{what} must lie on side {port.side} of the region, {edge}", line, "side")
+    vertical = port.side in ("W", "E")
+    edge = {"E": region.width - 1, "S": region.height - 1}.get(port.side, 0)
+    if ((r.x0, r.x1) if vertical else (r.y0, r.y1)) != (edge, edge + 1):
+        side = f"{'column' if vertical else 'row'} {edge}"
+        problems.add("M0323", f"{what} must lie on side {port.side} of the region, {side}", line, "side")
     if not target.program_colors <= port.color < target.colors:
         problems.add(
             "M0320",
@@ -349,7 +347,7 @@ def _check_port(port: Port, region: Region, target: Target, scope: Scope, proble
             "M0323",
             f"{what} carries a tensor of {len(port.shape)} dimensions; it gives {len(port.indices)} indices",
             line,
-            " at ",
+            "at",
         )
     if port.dtype not in DTYPE_BYTES:
         problems.add("M0332", f"there is no dtype {port.dtype!r}", line, port.dtype)

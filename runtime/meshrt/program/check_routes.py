@@ -10,12 +10,8 @@ from meshrt.program.scope import Scope
 from meshrt.target import Target
 
 
-def check_routes(region: Region, target: Target, scope: Scope, problems: Problems) -> bool:
-    """Each router has at most one configuration of a color, and no route leaves the region but at a port.
-
-    Returns whether all of them are sound.
-    """
-    before = len(problems.found)
+def check_routes(region: Region, target: Target, scope: Scope, problems: Problems) -> None:
+    """Each router has at most one configuration of a color, and no route leaves the region but at a port."""
     port_colors = {port.color for port in region.ports}
     covered: dict[int, np.ndarray] = {}
     for route in region.routes:
@@ -33,7 +29,6 @@ def check_routes(region: Region, target: Target, scope: Scope, problems: Problem
             )
         covered[route.color] |= mask
         _check_edges(route, region, scope, mask, problems)
-    return len(problems.found) == before
 
 
 def edge_mask(region: Region, port: str) -> np.ndarray:

@@ -176,7 +176,21 @@ def binary(op: str, left: ExprLike, right: ExprLike) -> Expr:
             return Int(0)
         case (_, Int(0)) | (Int(0), _) if op == "*":
             return Int(0)
+        case (condition, Int(n)) | (Int(n), condition) if op in ("min", "max") and n in (0, 1):
+            # Of a condition (0 or 1) and a constant one of them decides.
+            if is_condition(condition):
+                return condition if (op == "min") == (n == 1) else Int(n)
     return Binary(op, left, right)
+
+
+def is_condition(expr: Expr) -> bool:
+    """Whether the expression is 0 or 1 by its form: a comparison, or min and max of such."""
+    match expr:
+        case Int(value):
+            return value in (0, 1)
+        case Binary(op, left, right):
+            return op in COMPARISONS or (op in ("min", "max") and is_condition(left) and is_condition(right))
+    return False
 
 
 def minimum(left: ExprLike, right: ExprLike) -> Expr:

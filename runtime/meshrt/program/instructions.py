@@ -92,12 +92,8 @@ _ROWS = (
     _elementwise("erf", 1, "special", "r = error function of a"),
     _elementwise("sigmoid", 1, "special", "r = 1 / (1 + e to the -a)"),
     # Reductions over the last dimension of a, in ascending order.
-    InstructionSpec(
-        "sum", "arithmetic", (("r", "out"), ("a", "in")), (), "add", "r[..] = sum over n of a[.., n]"
-    ),
-    InstructionSpec(
-        "reduce_max", "arithmetic", (("r", "out"), ("a", "in")), (), "add", "r[..] = largest a[.., n]"
-    ),
+    InstructionSpec("sum", "arithmetic", (("r", "out"), ("a", "in")), (), "add", "r[..] = sum over n of a[.., n]"),
+    InstructionSpec("reduce_max", "arithmetic", (("r", "out"), ("a", "in")), (), "add", "r[..] = largest a[.., n]"),
     # Index-driven.
     InstructionSpec(
         "fill",

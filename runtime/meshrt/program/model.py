@@ -142,6 +142,7 @@ class Table:
 
     name: str
     entries: tuple[int, ...]
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Scalar:
     name: str
     low: int
     high: int
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,10 @@ class Problems:
         helps: Sequence[str] = (),
     ) -> None:
         """Add a finding at ``word`` in line ``line`` (0: the program was built in memory)."""
-        if len(self.found) < MAX_PROBLEMS:
-            place = self.source.place_of(line, word) if line else None
-            self.found.append(Diagnostic(code, message, place, tuple(notes), tuple(helps)))
+        place = self.source.place_of(line, word) if line else None
+        found = Diagnostic(code, message, place, tuple(notes), tuple(helps))
+        if len(self.found) < MAX_PROBLEMS and found not in self.found:
+            self.found.append(found)
 
     def check_name(self, name: str, kind: str, line: int, *, in_expressions: bool = False) -> None:
         """A name must be readable back from the text and must not hide one with a fixed meaning."""

@@ -6,7 +6,6 @@ indices: the checker computes them for every PE of a region as int64 [height, wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,7 +72,7 @@ class Scope:
             self.elements[buffer.name] = np.zeros((self.region.height, self.region.width), np.int64)
         self.elements[buffer.name][rect_slices(buffer.rect)] = buffer.elements
 
-    def is_static(self, expr: Expr, hidden: frozenset[str] | set[str] = frozenset()) -> bool:
+    def is_static(self, expr: Expr, hidden: frozenset[str] = frozenset()) -> bool:
         """Whether the value follows from the PE alone. ``hidden`` are names that a loop has taken over."""
         names = names_in(expr)
         return names <= self.values.keys() and not names & hidden and tables_in(expr) <= self.tables.keys()
@@ -87,7 +86,7 @@ class Scope:
         except ZeroDivisionError as error:
             raise StaticFailure("divides by zero") from error
 
-    def check_tables(self, expr: Expr, mask: np.ndarray, hidden: frozenset[str] | set[str] = frozenset()) -> None:
+    def check_tables(self, expr: Expr, mask: np.ndarray, hidden: frozenset[str] = frozenset()) -> None:
         """Raise StaticFailure where a table is read outside its entries on a PE of the mask.
 
         Only indices with static values are looked at; of a select, only the branch that is taken.
@@ -117,13 +116,12 @@ class Scope:
                         )
 
 
-def possible_values(scope: Scope, expr: Expr, mask: np.ndarray, hidden: Mapping[str, object]) -> np.ndarray | None:
+def possible_values(scope: Scope, expr: Expr, mask: np.ndarray, hidden: frozenset[str]) -> np.ndarray | None:
     """Every value that the expression takes on PEs of the mask, sorted, or None where that is not static.
 
     A select between constants counts both of them when its condition is not static.
     """
-    taken = frozenset(hidden)
-    if scope.is_static(expr, taken):
+    if scope.is_static(expr, hidden):
         return np.unique(scope.grid(expr)[mask])
     if isinstance(expr, Select):
         parts = [possible_values(scope, part, mask, hidden) for part in (expr.then, expr.otherwise)]

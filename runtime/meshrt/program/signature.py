@@ -1,9 +1,8 @@
-"""How instructions and their options are written, in words, from the instruction table."""
+"""How instructions are written, from the instruction table."""
 
 from __future__ import annotations
 
-from meshrt.program.instructions import InstructionSpec, OptionSpec
-from meshrt.program.model import PORTS
+from meshrt.program.instructions import InstructionSpec
 
 _PLACEHOLDERS = {"expr": "<expr>", "number": "<number>", "handle": "<handle>", "port": "<port>", "ports": "[<ports>]"}
 
@@ -17,18 +16,3 @@ def signature(spec: InstructionSpec) -> str:
         (required if option.required else optional).append(f"{option.name}={value}")
     text = f"{spec.opcode} {', '.join(required)}".rstrip()
     return text + "".join(f" [, {option}]" for option in optional)
-
-
-def option_words(option: OptionSpec) -> str:
-    """What an option's value must be."""
-    if option.words:
-        return " or ".join(repr(word) for word in option.words)
-    return {
-        "expr": "an index expression",
-        "number": "a number",
-        "word": "a word",
-        "words": "words in brackets",
-        "port": f"a port: {', '.join(PORTS)}",
-        "ports": f"ports in brackets, of {', '.join(PORTS)}",
-        "handle": "the name of a handle",
-    }[option.kind]

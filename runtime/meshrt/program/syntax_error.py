@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from meshrt.diagnostics import MeshError
+from meshrt.diagnostics.source_text import SourceText
+from meshrt.program.expr import COMPARISONS
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.signature import signature
-from meshrt.diagnostics.source_text import SourceText
 
 #: How each declaration and statement is written, by its first word.
 EXAMPLES = {
@@ -65,7 +66,6 @@ _WORDS = {
     "COMMA": "','",
     "COLON": "':'",
     "EQUAL": "'='",
-    "AT": "'@'",
     "LPAR": "'('",
     "RPAR": "')'",
     "LSQB": "'['",
@@ -73,14 +73,19 @@ _WORDS = {
     "LBRACE": "'{'",
     "RBRACE": "'}'",
     "PORT_KEYWORD": "'port'",
-    "__ANON_0": "'..'",
-    "__ANON_1": "'->'",
+    "_ADDRESS": "'@'",
+    "_SIDE_KEYWORD": "'side'",
+    "_RANGE": "'..'",
+    "_ARROW": "'->'",
 }
 
 
 def syntax_error(error: UnexpectedInput, source: SourceText) -> MeshError:
     """The diagnostic for text that the grammar does not allow, at its place."""
-    expected = expected_words(_accepted(error))
+    accepted = _accepted(error)
+    if _at_end(error) and len(accepted) > 1:
+        accepted -= {"_NL"}
+    expected = expected_words(accepted)
     if _at_end(error):
         line, column = _end(source)
         opened = _unclosed(source)
@@ -93,7 +98,7 @@ def syntax_error(error: UnexpectedInput, source: SourceText) -> MeshError:
     if found.startswith('"') and isinstance(error, UnexpectedCharacters):
         return MeshError("M0301", "this string does not end on its line", place=place, helps=["close it with '\"'"])
     return MeshError(
-        "M0301", f"expected {expected}, found {found}", place=place, helps=_helps(source.line(line))
+        "M0301", f"expected {expected}, found {found}", place=place, helps=_helps(source.line(line), found)
     )
 
 
@@ -140,7 +145,9 @@ def _found(error: UnexpectedInput, source: SourceText) -> str:
     return word.group() if word.group().startswith('"') else repr(word.group())
 
 
-def _helps(line: str) -> list[str]:
+def _helps(line: str, found: str) -> list[str]:
+    if found.strip("'") in COMPARISONS:
+        return ["a comparison of comparisons needs parentheses; that two hold is min(a < b, b < c)"]
     words = re.findall(r"[A-Za-z_]\w*", line)
     first = words[0] if words else ""
     if first in EXAMPLES:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from meshrt.diagnostics import MeshError, Place
-from meshrt.diagnostics.suggest import did_you_mean
 from meshrt.diagnostics.source_text import SourceText
+from meshrt.diagnostics.suggest import did_you_mean
+from meshrt.entry_points import entry_points, load
 from meshrt.target.model import Rates, Target
 from meshrt.target.schema import KEYS, Key
 
@@ -25,16 +25,15 @@ _PRESETS = Path(__file__).resolve().parent / "presets"
 
 
 def available_targets() -> dict[str, Path]:
-    """The targets that a name finds, by name: the presets, then those of plug-ins.
+    """The files of the targets that a name finds, by name.
 
-    A plug-in registers, in the group ``meshc.targets``, a function without arguments that
-    returns the path of its target file.
+    Presets and plug-ins register alike, in the entry point group ``meshc.targets``: a
+    function without arguments that returns the path of its target file. The presets are
+    found even where the package lies without its metadata.
     """
     found = {path.stem: path for path in sorted(_PRESETS.glob("*.toml"))}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        if entry.name not in found:
-            found[entry.name] = Path(entry.load()())
-    return found
+    found |= {name: Path(load(entry)()) for name, entry in entry_points(ENTRY_POINT_GROUP).items()}
+    return dict(sorted(found.items()))
 
 
 def load_target(name_or_path: str | Path) -> Target:
@@ -71,7 +70,9 @@ def parse_target(text: str, file: str = "target.toml") -> Target:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise MeshError("M0611", f"the target file is not TOML: {_sentence(error)}", place=_toml_place(source, error)) from error
+        raise MeshError(
+            "M0611", f"the target file is not TOML: {_sentence(error)}", place=_toml_place(source, error)
+        ) from error
     return _Reader(source).target(data)
 
 
@@ -102,7 +103,7 @@ class _Reader:
                 "",
                 (
                     f"{missing[0]}: {KEYS[missing[0]].meaning}",
-                    "meshc targets prints a whole target to start from",
+                    "meshc targets wse2 --toml prints a whole target to start from",
                 ),
             )
         values: dict[str, Any] = {key.name: self.value(key, data[key.name]) for key in KEYS.values()}

@@ -1,7 +1,7 @@
 """Arithmetic on the tiles of a group of PEs: the backend that computes values, on one CPU thread.
 
 The backend's whole interface is :func:`elementwise`, :func:`integer_elementwise`,
-:func:`reduce`, :func:`gemm`, :func:`gather_rows`, :func:`fill` and :func:`fill_nan`. Each
+:func:`reduce`, :func:`gemm`, :func:`gather_rows` and :func:`fill`. Each
 works on the rows that a group's PEs have in the engine's one memory.
 
 An operand is a row of an ``int64`` table: :data:`OPERAND` names its columns. Its address
@@ -18,7 +18,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from meshrt.engines.batched.compiled import native, native_inline
+from meshrt.engines.batched.compiled import inline, native
+from meshrt.engines.batched.pointers import f32_at, i32_at, prefetch
 from meshrt.engines.batched.records import F32, I32
 from meshrt.engines.batched.rounding import round_block, round_to
 
@@ -74,9 +75,12 @@ ELEMENTWISE = MappingProxyType(
 SUM, REDUCE_MAX = 0, 1
 #: Elements that one step of a blocked loop works on: small enough to stay in the first-level cache.
 BLOCK = 4096
+#: PEs ahead of the present one whose operands are asked for, and elements in a cache line.
+AHEAD = 2
+LINE = 16
 
 
-@native_inline
+@inline
 def _load(memory, integers, at, operand, out, o):
     """Copy an operand of one PE to ``out[o:]``, in order; integers become f32."""
     e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
@@ -98,7 +102,7 @@ def _load(memory, integers, at, operand, out, o):
                 o += e3
 
 
-@native_inline
+@inline
 def _store(memory, integers, at, operand, values, v):
     """Copy ``values[v:]`` to an operand of one PE; f32 become integers toward zero."""
     e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
@@ -176,8 +180,9 @@ def _special(op, x):
 
 
 @native
-def elementwise(memory, integers, addresses, pes, op, operands, offsets, immediates, scratch):
+def elementwise(memory_at, addresses, pes, op, operands, offsets, immediates, scratch):
     """``r = op(a, b, c)`` element by element. Operand 0 is r; unused inputs are immediates."""
+    memory, integers = f32_at(memory_at), i32_at(memory_at)
     r = operands[0]
     n = r[2] * r[3] * r[4] * r[5]
     if n == 0:
@@ -203,7 +208,7 @@ def elementwise(memory, integers, addresses, pes, op, operands, offsets, immedia
             _store(memory, integers, at, r, scratch[1], (i - first) * n)
 
 
-@native_inline
+@inline
 def _at(operand, j):
     """Offset of element j of an operand."""
     offset = 0
@@ -215,8 +220,9 @@ def _at(operand, j):
 
 
 @native
-def integer_elementwise(memory, integers, addresses, pes, op, operands, offsets, immediates, scratch):
+def integer_elementwise(memory_at, addresses, pes, op, operands, offsets, immediates, scratch):
     """The same on i32 buffers, exactly and with wrap-around; ``div`` rounds toward minus infinity."""
+    integers = i32_at(memory_at)
     r = operands[0]
     n = r[2] * r[3] * r[4] * r[5]
     values = scratch[0].view(np.int32)
@@ -259,8 +265,9 @@ def integer_elementwise(memory, integers, addresses, pes, op, operands, offsets,
 
 
 @native
-def reduce(memory, integers, addresses, pes, op, operands, offsets, scratch):
+def reduce(memory_at, addresses, pes, op, operands, offsets, scratch):
     """``r[..] = sum`` or largest of ``a[.., n]`` over the last dimension of a (its fourth extent)."""
+    memory, integers = f32_at(memory_at), i32_at(memory_at)
     r, a = operands[0], operands[1]
     rows = a[2] * a[3] * a[4]
     n = a[5]
@@ -284,44 +291,83 @@ def reduce(memory, integers, addresses, pes, op, operands, offsets, scratch):
         _store(memory, integers, addresses[r[O_BUFFER], pe] + offsets[0, i % offsets.shape[1]], r, scratch[0], 0)
 
 
+@inline
+def _add_products(memory, c, a, step, b, row, kk, nn):
+    """``c[:nn] += a[k] * b[k, :nn]`` for k in ascending order, on f32 rows without gaps; four k in one pass."""
+    k = 0
+    while k + 4 <= kk:
+        x0, x1 = memory[a + k * step], memory[a + (k + 1) * step]
+        x2, x3 = memory[a + (k + 2) * step], memory[a + (k + 3) * step]
+        b0 = b + k * row
+        b1, b2, b3 = b0 + row, b0 + 2 * row, b0 + 3 * row
+        for n in range(nn):
+            first = (memory[c + n] + x0 * memory[b0 + n]) + x1 * memory[b1 + n]
+            memory[c + n] = (first + x2 * memory[b2 + n]) + x3 * memory[b3 + n]
+        k += 4
+    while k + 2 <= kk:
+        x0, x1 = memory[a + k * step], memory[a + (k + 1) * step]
+        b0 = b + k * row
+        b1 = b0 + row
+        for n in range(nn):
+            memory[c + n] = (memory[c + n] + x0 * memory[b0 + n]) + x1 * memory[b1 + n]
+        k += 2
+    if k < kk:
+        x0 = memory[a + k * step]
+        b0 = b + k * row
+        for n in range(nn):
+            memory[c + n] = memory[c + n] + x0 * memory[b0 + n]
+
+
+@inline
+def _add_rounded(memory, c, c_step, a, a_step, b, b_row, b_step, kk, nn, dtype):
+    """The same with any strides, each sum rounded to the dtype."""
+    for k in range(kk):
+        x = memory[a + k * a_step]
+        row = b + k * b_row
+        for n in range(nn):
+            at = c + n * c_step
+            memory[at] = round_to(memory[at] + x * memory[row + n * b_step], dtype)
+
+
 @native
-def gemm(memory, addresses, pes, operands, offsets, shape, strides):
+def gemm(memory_at, addresses, pes, operands, offsets, shape, strides):
     """``c[b, m, n] += a[b, m, k] * b[b, k, n]``.
 
     ``shape`` is (batch 0, batch 1, m, k, n); ``strides[operand]`` are its strides by
     (batch 0, batch 1, m, k, n), zero where the operand has no such dimension.
     """
+    memory = f32_at(memory_at)
     dtype = operands[0, O_DTYPE]
     mm, kk, nn = shape[2], shape[3], shape[4]
-    dense = strides[0, 4] == 1 and strides[2, 4] == 1
+    ck, cn, ak, bk, bn = strides[0, 2], strides[0, 4], strides[1, 3], strides[2, 3], strides[2, 4]
+    dense = dtype == F32 and cn == 1 and bn == 1
     for i in range(pes.shape[0]):
         pe = pes[i]
         o = i % offsets.shape[1]
-        c0 = addresses[operands[0, O_BUFFER], pe] + offsets[0, o]
-        a0 = addresses[operands[1, O_BUFFER], pe] + offsets[1, o]
-        b0 = addresses[operands[2, O_BUFFER], pe] + offsets[2, o]
+        if i + AHEAD < pes.shape[0]:
+            soon = addresses[operands[2, O_BUFFER], pes[i + AHEAD]] + offsets[2, (i + AHEAD) % offsets.shape[1]]
+            for line in range(0, kk * nn, LINE):
+                prefetch(memory_at + (soon + line) * 4)
         for outer in range(shape[0]):
             for inner in range(shape[1]):
+                c = addresses[operands[0, O_BUFFER], pe] + offsets[0, o]
+                c += outer * strides[0, 0] + inner * strides[0, 1]
+                a = addresses[operands[1, O_BUFFER], pe] + offsets[1, o]
+                a += outer * strides[1, 0] + inner * strides[1, 1]
+                b = addresses[operands[2, O_BUFFER], pe] + offsets[2, o]
+                b += outer * strides[2, 0] + inner * strides[2, 1]
                 for m in range(mm):
-                    c = c0 + outer * strides[0, 0] + inner * strides[0, 1] + m * strides[0, 2]
-                    a = a0 + outer * strides[1, 0] + inner * strides[1, 1] + m * strides[1, 2]
-                    b = b0 + outer * strides[2, 0] + inner * strides[2, 1]
-                    for k in range(kk):
-                        x = memory[a + k * strides[1, 3]]
-                        bk = b + k * strides[2, 3]
-                        if dense and dtype == F32:
-                            for n in range(nn):
-                                memory[c + n] += x * memory[bk + n]
-                        else:
-                            sc, sb = strides[0, 4], strides[2, 4]
-                            for n in range(nn):
-                                at = c + n * sc
-                                memory[at] = round_to(memory[at] + x * memory[bk + n * sb], dtype)
+                    at = a + m * strides[1, 2]
+                    if dense:
+                        _add_products(memory, c + m * ck, at, ak, b, bk, kk, nn)
+                    else:
+                        _add_rounded(memory, c + m * ck, cn, at, ak, b, bk, bn, kk, nn, dtype)
 
 
 @native
-def gather_rows(memory, integers, addresses, pes, operands, offsets, bases, rows, width):
+def gather_rows(memory_at, addresses, pes, operands, offsets, bases, rows, width):
     """``r[i, ..] = table[index[i] - base, ..]``, zero where the index is outside the table."""
+    memory, integers = f32_at(memory_at), i32_at(memory_at)
     r, table, index = operands[0], operands[1], operands[2]
     count = index[2] * index[3] * index[4] * index[5]
     for i in range(pes.shape[0]):
@@ -348,8 +394,9 @@ def gather_rows(memory, integers, addresses, pes, operands, offsets, bases, rows
 
 
 @native
-def fill(memory, integers, addresses, pes, operand, offsets, values, where):
+def fill(memory_at, addresses, pes, operand, offsets, values, where):
     """``r = values`` where ``where`` is not zero; both are [1 or PEs, elements or 1]. f64 values hold i32 exactly."""
+    memory, integers = f32_at(memory_at), i32_at(memory_at)
     n = operand[2] * operand[3] * operand[4] * operand[5]
     for i in range(pes.shape[0]):
         at = addresses[operand[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
@@ -362,15 +409,3 @@ def fill(memory, integers, addresses, pes, operand, offsets, values, where):
                     integers[target] = np.int32(value)
                 else:
                     memory[target] = round_to(np.float32(value), operand[O_DTYPE])
-
-
-@native
-def fill_rows(memory, integers, rows, elements, value, poison):
-    """Set whole rows of a buffer, at the given addresses: to a float, or to an integer when ``poison`` is not 0."""
-    for i in range(rows.shape[0]):
-        if poison != 0:
-            for j in range(elements):
-                integers[rows[i] + j] = np.int32(poison)
-        else:
-            for j in range(elements):
-                memory[rows[i] + j] = np.float32(value)

@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
+#: No fast-math: order and rounding are part of the machine. Compiled code allocates nothing, so arrays need no
+#: reference counts (``_nrt``): counting them took most of the time.
+_OPTIONS = {"_nrt": False, "error_model": "numpy", "boundscheck": False, "fastmath": False}
+#: A function that only compiled code calls needs no wrappers, which cost more to compile than most functions.
+_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
-#: Decorator of compiled functions. No fast-math: the order and rounding of arithmetic are part of the machine.
-native: Any = numba.njit(**_OPTIONS)
-#: The same for small functions that take the whole state: a call would cost more than they do.
-native_inline: Any = numba.njit(forceinline=True, **_OPTIONS)
+
+def _digest_of_sources() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+#: Compiled functions hold what they call from other files, so what is cached belongs to all sources together.
+_SOURCES = _digest_of_sources()
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of a function, but stale when any file of the engine changes, not only the function's own."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_SOURCES
+        )
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = _Cache(function)
+    return dispatcher
+
+
+def native(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls."""
+    return _compiled(function, _OPTIONS)
+
+
+def internal(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled functions call."""
+    return _compiled(function, _INTERNAL)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a small function into each of its callers."""
+    return _compiled(function, {"forceinline": True, **_INTERNAL})

@@ -12,10 +12,20 @@ last word. What holds it up:
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import native, native_inline
-from meshrt.engines.batched.mailbox import fail, free_message, new_node, word_time, words_of
-from meshrt.engines.batched.receive import copy_message, deliver, end_move, release, taken_time
+from meshrt.engines.batched.compiled import inline, internal
+from meshrt.engines.batched.mailbox import add_work, copy_message, fail, free_message, new_node
+from meshrt.engines.batched.receive import deliver, end_move, release, taken_time
 from meshrt.engines.batched.records import (
+    A_CHANNELS,
+    A_EXITS,
+    A_LINKS,
+    A_NEIGHBOURS,
+    A_PARKED,
+    A_PES,
+    A_STACK,
+    A_SWITCHED,
+    B_PES,
+    BLOCKING,
     C_CONTENDED,
     C_ERROR,
     C_HOST_OUT,
@@ -26,21 +36,32 @@ from meshrt.engines.batched.records import (
     C_STALLED,
     E_BLOCKED,
     E_ON,
+    E_RAMP_IN,
+    E_RAMP_OUT,
+    E_SIZE,
     ERROR_HOST_OVERFLOW,
     ERROR_LEAVES_FABRIC,
     ERROR_ROUTE_LOOP,
     ERROR_ROUTE_RACE,
+    F_BEFORE,
+    F_CHUNK,
+    F_CONFIG,
     F_ENTERED,
+    F_OWN,
+    F_PASSED,
     F_ROOM_HEAD,
+    F_SINCE,
+    F_SIZE,
     F_TAKEN,
     K_HEAD,
+    K_SIZE,
     K_TAIL,
     K_WORDS,
     L_BUSY,
     L_END,
     L_FIRST,
+    L_SIZE,
     L_WORDS,
-    LINKS,
     M_ADDR,
     M_CALL,
     M_COLOR,
@@ -54,245 +75,285 @@ from meshrt.engines.batched.records import (
     M_N,
     M_NEXT,
     M_OWNER,
+    M_PORT,
+    M_ROUTER,
     M_SEND,
     M_STAGES,
+    M_WORDS,
     N_NEXT,
     NOTHING,
     O_BASE,
     O_DTYPE,
     O_EXPECTED,
     O_GOT,
-    R_BEFORE,
-    R_CONFIG,
-    R_OWN,
-    R_PASSED,
-    R_SINCE,
+    ON_ROOM,
+    PORTS,
+    Q_DISTANCE,
+    Q_FIRST,
+    Q_LAST,
+    Q_PORT,
+    Q_ROUTER,
+    Q_SIZE,
     RAMP,
-    RAMP_IN,
-    RAMP_OUT,
-    S_CALL,
+    S_END,
     S_HANDLE,
     S_HOPS,
     S_LEFT,
     S_OWNER,
     S_STAGES,
     S_TIME,
+    S_WORDS,
+    SIDES,
+    STACK_DEPTH,
     W_SEND,
     W_TARGET,
+    X_HOP,
+    X_LINK_WORDS,
+    X_QUEUE_WORDS,
+    X_RAMP,
+    X_RAMP_WORDS,
+    ZERO,
 )
-# A trace never branches to more routers at once than this; the stack is local to a call.
-STACK = 4096
 
 
-@native_inline
-def occupy(s, link, first, last, words, per_cycle):
+@inline
+def occupy(r, link, first, last, words, per_cycle):
     """Cycles that a message loses on a link which it would use from ``first`` to ``last``."""
-    start = s.links[link, L_FIRST]
-    end = s.links[link, L_END]
-    s.links[link, L_WORDS] += words
+    start, end = r[link + L_FIRST], r[link + L_END]
+    r[link + L_WORDS] += words
     if first >= end:
-        s.links[link, L_FIRST] = first
-        s.links[link, L_END] = last + 1
-        s.links[link, L_BUSY] = words
+        r[link + L_FIRST] = first
+        r[link + L_END] = last + 1
+        r[link + L_BUSY] = words
         return 0
     if last < start:
         return 0
     begin = min(start, first)
     room = max(end, last + 1) - begin
-    needed = (s.links[link, L_BUSY] + words + per_cycle - 1) // per_cycle
+    needed = (r[link + L_BUSY] + words + per_cycle - 1) // per_cycle
     lost = max(0, needed - room)
-    if lost > 0:
-        s.counters[C_CONTENDED] += lost
-    s.links[link, L_FIRST] = begin
-    s.links[link, L_END] = max(end, last + 1 + lost)
-    s.links[link, L_BUSY] += words
+    r[C_CONTENDED] += lost
+    r[link + L_FIRST] = begin
+    r[link + L_END] = max(end, last + 1 + lost)
+    r[link + L_BUSY] += words
     return lost
 
 
-@native
-def send_record(s, m, sid):
+@internal
+def send_record(r, m, send):
     """The record of a send that has to wait for room, made at the first such place."""
-    if sid == 0:
-        sid = new_node(s)
-        s.nodes[sid, S_OWNER] = s.messages[m, M_OWNER]
-        s.nodes[sid, S_HANDLE] = s.messages[m, M_HANDLE]
-        s.nodes[sid, S_TIME] = s.messages[m, M_END]
-        s.nodes[sid, S_HOPS] = s.messages[m, M_HOPS]
-        s.nodes[sid, S_STAGES] = s.messages[m, M_STAGES]
-        s.nodes[sid, S_CALL] = s.messages[m, M_CALL]
-        # The sender itself counts as one place until its message was followed to its end.
-        s.nodes[sid, S_LEFT] = 1
-    return sid
+    if send == 0:
+        send = new_node(r)
+        owner, handle = r[m + M_OWNER], r[m + M_HANDLE]
+        r[send + S_OWNER] = owner
+        r[send + S_HANDLE] = handle
+        r[send + S_TIME] = r[m + M_END]
+        r[send + S_HOPS] = r[m + M_HOPS]
+        r[send + S_STAGES] = r[m + M_STAGES]
+        r[send + S_END] = r[m + M_END]
+        r[send + S_WORDS] = 0
+        # The message itself counts as one place until it was followed to its end.
+        r[send + S_LEFT] = 1
+        if handle == BLOCKING:
+            e = r[A_PES] + owner * E_SIZE
+            r[e + E_BLOCKED] = ON_ROOM
+            r[e + E_ON] = r[m + M_COLOR]
+    return send
 
 
-@native
-def await_room(s, f, target, sid, excess):
-    """Let a send wait until ``target`` words of queue f were taken."""
-    w = new_node(s)
-    s.nodes[w, W_TARGET] = target
-    s.nodes[w, W_SEND] = sid
-    s.nodes[sid, S_LEFT] += 1
-    s.counters[C_STALLED] += excess
-    at = s.queues[f, F_ROOM_HEAD]
+@internal
+def await_room(r, f, target, send, excess):
+    """Let a send wait until ``target`` words of channel f were taken."""
+    w = new_node(r)
+    r[w + W_TARGET] = target
+    r[w + W_SEND] = send
+    r[send + S_LEFT] += 1
+    r[send + S_WORDS] = max(r[send + S_WORDS], excess)
+    at = r[f + F_ROOM_HEAD]
     if at == 0:
-        s.queues[f, F_ROOM_HEAD] = w
+        r[f + F_ROOM_HEAD] = w
+        return
+    while r[at + N_NEXT] != 0:
+        at = r[at + N_NEXT]
+    r[at + N_NEXT] = w
+
+
+@internal
+def park(r, memory, m, words, router, port, first, last, distance, send):
+    """Leave a copy of message m at a router port; gives the send record, if the sender must wait for it."""
+    copy = copy_message(r, memory, m, first, last, distance)
+    k = r[A_PARKED] + ((r[m + M_COLOR] * r[B_PES] + router) * PORTS + port) * K_SIZE
+    r[k + K_WORDS] += words
+    if r[k + K_HEAD] == 0:
+        r[k + K_HEAD] = copy
     else:
-        while s.nodes[at, N_NEXT] != 0:
-            at = s.nodes[at, N_NEXT]
-        s.nodes[at, N_NEXT] = w
-
-
-@native
-def park(s, m, router, port, first, last, distance, sid):
-    """Leave (a copy of) message m at a router port; gives the send record, if the sender must wait for it."""
-    color = s.messages[m, M_COLOR]
-    copy = copy_message(s, m, first, last, distance)
-    k = (color * s.pe_count + router) * 5 + port
-    words = words_of(s, s.messages[m, M_N], s.messages[m, M_DTYPE])
-    s.parked[k, K_WORDS] += words
-    if s.parked[k, K_HEAD] == 0:
-        s.parked[k, K_HEAD] = copy
+        r[r[k + K_TAIL] + M_NEXT] = copy
+    r[k + K_TAIL] = copy
+    excess = r[k + K_WORDS] - r[X_QUEUE_WORDS] * (distance + 1)
+    r[copy + M_ROUTER] = router
+    r[copy + M_PORT] = port
+    r[copy + M_SEND] = 0
+    if r[m + M_HANDLE] != NOTHING and excess > 0:
+        send = send_record(r, m, send)
+        r[send + S_LEFT] += 1
+        r[send + S_WORDS] = max(r[send + S_WORDS], min(words, excess))
+        r[copy + M_SEND] = send
     else:
-        s.messages[s.parked[k, K_TAIL], M_NEXT] = copy
-    s.parked[k, K_TAIL] = copy
-    excess = s.parked[k, K_WORDS] - s.timing.queue_words * (distance + 1)
-    s.messages[copy, M_SEND] = 0
-    if s.messages[m, M_HANDLE] != NOTHING and excess > 0:
-        sid = send_record(s, m, sid)
-        s.nodes[sid, S_LEFT] += 1
-        s.counters[C_STALLED] += min(words, excess)
-        s.messages[copy, M_SEND] = sid
-    else:
-        s.messages[copy, M_HANDLE] = NOTHING
-    return sid
+        r[copy + M_HANDLE] = NOTHING
+    return send
 
 
-@native
-def leave(s, m, router, side, time):
+@internal
+def leave(r, memory, m, words, router, side, time, distance):
     """Message m leaves the region: the host gets it where a port is declared."""
-    color = s.messages[m, M_COLOR]
-    n = s.messages[m, M_N]
-    o = s.exits[(color * s.pe_count + router) * 4 + side]
+    color = r[m + M_COLOR]
+    n = r[m + M_N]
+    o = r[r[A_EXITS] + (color * r[B_PES] + router) * SIDES + side]
     if o == 0:
-        fail(s, ERROR_LEAVES_FABRIC, router, color, s.messages[m, M_CALL], side, s.messages[m, M_OWNER])
+        fail(r, ERROR_LEAVES_FABRIC, router, color, r[m + M_CALL], side, r[m + M_OWNER])
         return
-    got = s.places[o, O_GOT]
-    if got + n > s.places[o, O_EXPECTED] or s.places[o, O_DTYPE] != s.messages[m, M_DTYPE]:
-        fail(s, ERROR_HOST_OVERFLOW, router, color, s.messages[m, M_CALL], got + n, s.places[o, O_EXPECTED])
+    got = r[o + O_GOT]
+    if got + n > r[o + O_EXPECTED] or r[o + O_DTYPE] != r[m + M_DTYPE]:
+        fail(r, ERROR_HOST_OVERFLOW, router, color, r[m + M_CALL], got + n, r[o + O_EXPECTED])
         return
-    target, source = s.places[o, O_BASE] + got, s.messages[m, M_ADDR]
+    target, source = r[o + O_BASE] + got, r[m + M_ADDR]
     for j in range(n):
-        s.memory[target + j] = s.memory[source + j]
-    s.places[o, O_GOT] = got + n
-    s.counters[C_HOST_OUT] += words_of(s, n, s.messages[m, M_DTYPE])
-    if time > s.counters[C_LAST_OUT]:
-        s.counters[C_LAST_OUT] = time
-        s.counters[C_LAST_HOPS] = s.messages[m, M_HOPS] + s.messages[m, M_DISTANCE]
-        s.counters[C_LAST_STAGES] = s.messages[m, M_STAGES]
-        s.counters[C_LATEST] = max(s.counters[C_LATEST], time)
+        memory[target + j] = memory[source + j]
+    r[o + O_GOT] = got + n
+    r[C_HOST_OUT] += words
+    if time > r[C_LAST_OUT]:
+        r[C_LAST_OUT] = time
+        r[C_LAST_HOPS] = r[m + M_HOPS] + distance
+        r[C_LAST_STAGES] = r[m + M_STAGES]
+        r[C_LATEST] = max(r[C_LATEST], time)
 
 
-@native
-def follow(s, m, stack, sid):
-    """Follow message m from the routers on the stack (router, port, first, last, distance) to all its ends.
+@internal
+def branch(r, m, depth, router, port, first, last, distance):
+    """Put a router on the stack: the message goes there when it has come to the end of the present branch."""
+    if depth >= STACK_DEPTH:
+        fail(r, ERROR_ROUTE_LOOP, router, r[m + M_COLOR], r[m + M_CALL], ZERO, ZERO)
+        return depth
+    q = r[A_STACK] + depth * Q_SIZE
+    r[q + Q_ROUTER] = router
+    r[q + Q_PORT] = port
+    r[q + Q_FIRST] = first
+    r[q + Q_LAST] = last
+    r[q + Q_DISTANCE] = distance
+    return depth + 1
+
+
+@inline
+def arrive(r, memory, m, words, router, f, first, last, distance, send, ends):
+    """Message m reaches the PE of a router; gives the send record, and when the sender's last word had room."""
+    link = r[A_PES] + router * E_SIZE + E_RAMP_OUT
+    lost = occupy(r, link, first, last, words, r[X_RAMP_WORDS])
+    deliver(r, memory, m, words, f, first + min(lost, 1) + r[X_RAMP], last + lost + r[X_RAMP], distance)
+    target = r[f + F_ENTERED] - r[X_QUEUE_WORDS] * (distance + 2)
+    if r[m + M_HANDLE] != NOTHING and target > 0:
+        if r[f + F_TAKEN] < target:
+            send = send_record(r, m, send)
+            await_room(r, f, target, send, min(words, target - r[f + F_TAKEN]))
+        elif taken_time(r, f, target) + 1 > ends:
+            r[C_STALLED] += min(words, target - r[f + F_CHUNK])
+            ends = taken_time(r, f, target) + 1
+    return send, ends
+
+
+@inline
+def races(r, f, port, first, since):
+    """Whether words that reach a router at ``first`` find the route that was there before, through the same port."""
+    return first < since and port != RAMP and r[f + F_BEFORE] == port + 1
+
+
+@internal
+def follow(r, memory, m):
+    """Follow message m from where it is to all its ends, and return its record.
 
     Its sender's move ends here, unless some place lacks room for its words.
     """
-    color = s.messages[m, M_COLOR]
-    n = s.messages[m, M_N]
-    words = words_of(s, n, s.messages[m, M_DTYPE])
-    ends = s.messages[m, M_END]
-    switched = s.switched[color] == 1
-    depth = 1
-    while depth > 0:
-        depth -= 1
-        router, port = stack[depth, 0], stack[depth, 1]
-        first, last, distance = stack[depth, 2], stack[depth, 3], stack[depth, 4]
-        r = color * s.pe_count + router
-        config = s.routes[r, R_CONFIG]
+    color = r[m + M_COLOR]
+    words = r[m + M_WORDS]
+    send = r[m + M_SEND]
+    router, port = r[m + M_ROUTER], r[m + M_PORT]
+    first, last, distance = r[m + M_FIRST], r[m + M_LAST], r[m + M_DISTANCE]
+    if port == RAMP and distance == 0:
+        lost = occupy(r, r[A_PES] + router * E_SIZE + E_RAMP_IN, first, last, words, r[X_RAMP_WORDS])
+        r[m + M_END] += lost
+        first += min(lost, 1) + r[X_RAMP]
+        last += lost + r[X_RAMP]
+    ends = r[m + M_END]
+    switched = r[r[A_SWITCHED] + color] == 1
+    depth = ZERO
+    while r[C_ERROR] == 0:
+        f = r[A_CHANNELS] + (color * r[B_PES] + router) * F_SIZE
+        config = r[f + F_CONFIG]
+        sides = ZERO
         if (config & 7) != port + 1:
-            sid = park(s, m, router, port, first, last, distance, sid)
-            continue
-        if switched:
-            since = s.routes[r, R_SINCE]
-            if first < since:
-                if port != RAMP and s.routes[r, R_BEFORE] == port + 1:
-                    fail(s, ERROR_ROUTE_RACE, router, color, s.messages[m, M_CALL], first, since)
-                first = since
+            send = park(r, memory, m, words, router, port, first, last, distance, send)
+        else:
+            if switched:
+                since = r[f + F_SINCE]
+                if races(r, f, port, first, since):
+                    fail(r, ERROR_ROUTE_RACE, router, color, r[m + M_CALL], first, since)
+                first = max(first, since)
                 last = max(last, first + words - 1)
-            column = R_OWN if port == RAMP else R_PASSED
-            s.routes[r, column] = max(s.routes[r, column], last)
-        for side in range(4):
-            if config & (8 << side):
-                lost = occupy(s, router * LINKS + side, first, last, words, s.timing.link_words)
-                f1 = first + min(lost, 1) + s.timing.hop
-                l1 = last + lost + s.timing.hop
-                next_router = s.neighbours[router, side]
-                if next_router < 0:
-                    s.messages[m, M_DISTANCE] = distance + 1
-                    leave(s, m, router, side, l1)
-                elif distance > 4 * s.pe_count or depth >= STACK:
-                    fail(s, ERROR_ROUTE_LOOP, router, color, s.messages[m, M_CALL], 0, 0)
+                passed = f + (F_OWN if port == RAMP else F_PASSED)
+                r[passed] = max(r[passed], last)
+            if config & (8 << RAMP):
+                send, ends = arrive(r, memory, m, words, router, f, first, last, distance, send, ends)
+            sides = (config >> 3) & 15
+        # The last side is where the message goes on; others are left on the stack.
+        here, side, goes_on = router, ZERO, False
+        start, stop = first, last
+        while sides != 0:
+            if sides & 1:
+                link = r[A_LINKS] + (here * SIDES + side) * L_SIZE
+                lost = occupy(r, link, start, stop, words, r[X_LINK_WORDS])
+                beyond = r[r[A_NEIGHBOURS] + here * SIDES + side]
+                if beyond < 0:
+                    leave(r, memory, m, words, here, side, stop + lost + r[X_HOP], distance + 1)
                 else:
-                    stack[depth, 0], stack[depth, 1] = next_router, (side + 2) % 4
-                    stack[depth, 2], stack[depth, 3], stack[depth, 4] = f1, l1, distance + 1
-                    depth += 1
-        if config & (8 << RAMP):
-            lost = occupy(s, router * LINKS + RAMP_OUT, first, last, words, s.timing.ramp_words)
-            deliver(s, m, router, first + min(lost, 1) + s.timing.ramp, last + lost + s.timing.ramp, distance)
-            f = router * s.colors + color
-            target = s.queues[f, F_ENTERED] - s.timing.queue_words * (distance + 2)
-            if s.messages[m, M_HANDLE] != NOTHING and target > 0:
-                if s.queues[f, F_TAKEN] < target:
-                    sid = send_record(s, m, sid)
-                    await_room(s, f, target, sid, min(words, target - s.queues[f, F_TAKEN]))
-                else:
-                    ends = max(ends, taken_time(s, f, target) + 1)
-        if s.counters[C_ERROR] != 0:
-            return
-    if sid != 0:
-        release(s, sid, ends)
-    elif s.messages[m, M_HANDLE] != NOTHING:
-        if ends > s.messages[m, M_END]:
-            s.counters[C_STALLED] += min(words, ends - s.messages[m, M_END])
-        end_move(s, s.messages[m, M_OWNER], s.messages[m, M_HANDLE], ends, s.messages[m, M_HOPS], s.messages[m, M_STAGES])
+                    if goes_on:
+                        depth = branch(r, m, depth, router, port, first, last, distance + 1)
+                    router, port, goes_on = beyond, (side + 2) % 4, True
+                    first, last = start + min(lost, 1) + r[X_HOP], stop + lost + r[X_HOP]
+            sides >>= 1
+            side += 1
+        if goes_on:
+            distance += 1
+            if distance > SIDES * r[B_PES]:
+                fail(r, ERROR_ROUTE_LOOP, router, color, r[m + M_CALL], ZERO, ZERO)
+        elif depth > 0:
+            depth -= 1
+            q = r[A_STACK] + depth * Q_SIZE
+            router, port = r[q + Q_ROUTER], r[q + Q_PORT]
+            first, last, distance = r[q + Q_FIRST], r[q + Q_LAST], r[q + Q_DISTANCE]
+        else:
+            break
+    if send != 0:
+        release(r, send, ends)
+    elif r[m + M_HANDLE] != NOTHING:
+        end_move(r, r[m + M_OWNER], r[m + M_HANDLE], ends, r[m + M_HOPS], r[m + M_STAGES])
+    free_message(r, m)
 
 
-@native
-def transmit(s, m, stack):
-    """Send a message from its owner's RAMP; its first word is injected at M_FIRST, the last at M_LAST."""
-    pe = s.messages[m, M_OWNER]
-    words = words_of(s, s.messages[m, M_N], s.messages[m, M_DTYPE])
-    first, last = s.messages[m, M_FIRST], s.messages[m, M_LAST]
-    lost = occupy(s, pe * LINKS + RAMP_IN, first, last, words, s.timing.ramp_words)
-    s.messages[m, M_END] += lost
-    stack[0, 0], stack[0, 1] = pe, RAMP
-    stack[0, 2], stack[0, 3] = first + min(lost, 1) + s.timing.ramp, last + lost + s.timing.ramp
-    stack[0, 4] = 0
-    follow(s, m, stack, 0)
-
-
-@native
-def unpark(s, router, color, port, since, stack):
-    """The router now accepts this port: what is parked there goes on, in order, from ``since``."""
-    k = (color * s.pe_count + router) * 5 + port
-    m = s.parked[k, K_HEAD]
-    s.parked[k, K_HEAD] = s.parked[k, K_TAIL] = 0
-    s.parked[k, K_WORDS] = 0
+@internal
+def unpark(r, router, color, port, since):
+    """The router now accepts this port: what is parked there is to go on, in order, from ``since``."""
+    k = r[A_PARKED] + ((color * r[B_PES] + router) * PORTS + port) * K_SIZE
+    m = r[k + K_HEAD]
+    r[k + K_HEAD] = r[k + K_TAIL] = r[k + K_WORDS] = 0
     while m != 0:
-        after = s.messages[m, M_NEXT]
-        s.messages[m, M_NEXT] = 0
-        words = words_of(s, s.messages[m, M_N], s.messages[m, M_DTYPE])
-        first = max(s.messages[m, M_FIRST], since)
-        distance = s.messages[m, M_DISTANCE]
-        sid = s.messages[m, M_SEND]
-        stack[0, 0], stack[0, 1] = router, port
-        stack[0, 2], stack[0, 3] = first, max(s.messages[m, M_LAST], first + words - 1)
-        stack[0, 4] = distance
-        if sid != 0:
+        after = r[m + M_NEXT]
+        r[m + M_NEXT] = 0
+        words = r[m + M_WORDS]
+        first = max(r[m + M_FIRST], since)
+        r[m + M_FIRST] = first
+        r[m + M_LAST] = max(r[m + M_LAST], first + words - 1)
+        if r[m + M_SEND] != 0:
             # The sender's last word entered the path when there was room for it.
-            left = first + words - s.timing.queue_words * (distance + 1)
-            s.messages[m, M_END] = max(s.messages[m, M_END], left)
-        follow(s, m, stack, sid)
-        free_message(s, m)
+            room = r[X_QUEUE_WORDS] * (r[m + M_DISTANCE] + 1)
+            r[m + M_END] = max(r[m + M_END], first + words - room)
+        add_work(r, m)
         m = after

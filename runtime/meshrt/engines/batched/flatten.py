@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshrt.program.expr import Expr
+from meshrt.program.expr import Expr, Int
 from meshrt.program.model import Code, For, If, Instruction, OpScope, Statement, Until, View
 
 
@@ -142,8 +142,8 @@ class _Flattener:
                     self.steps[branch] = Branch(condition, len(self.steps), statement.line)
             case Until(flag, body):
                 # An ``until`` has a nameless counter, so that places in later rounds are further on.
+                self.add(Enter("", Int(0), statement.line), loops, op)
                 head = len(self.steps)
-                self.add(Jump(head + 1), (*loops, head), op)
                 self.body(body, (*loops, head), op)
                 self.add(Again(flag, head, statement.line), (*loops, head), op)
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import native, native_inline
+from meshrt.engines.batched.compiled import inline, internal
 from meshrt.engines.batched.records import (
+    A_MESSAGES,
+    A_NODES,
+    A_WORK,
+    B_MEMORY_END,
+    B_MESSAGES_END,
+    B_NODES_END,
+    B_WORK_MASK,
     BF16,
     C_ERROR,
     C_ERROR_A,
@@ -16,6 +23,7 @@ from meshrt.engines.batched.records import (
     C_MESSAGE_TOP,
     C_NODE_FREE,
     C_NODE_TOP,
+    C_WORK_TAIL,
     ERROR_FULL,
     F16,
     F_ELEMENTS,
@@ -25,128 +33,192 @@ from meshrt.engines.batched.records import (
     F_POST_TAIL,
     M_ADDR,
     M_BASE,
+    M_CALL,
     M_CLASS,
+    M_COLOR,
+    M_DISTANCE,
+    M_DTYPE,
+    M_END,
+    M_FIRST,
+    M_HANDLE,
+    M_HOPS,
+    M_LAST,
     M_N,
     M_NEXT,
+    M_OWNER,
+    M_PORT,
+    M_ROUTER,
+    M_SEND,
+    M_SIZE,
+    M_STAGES,
+    M_WHOLE,
+    M_WORDS,
     N_NEXT,
+    N_SIZE,
+    P_NEXT,
+    X_WORD_BYTES,
+    ZERO,
 )
 
 
-@native
-def fail(s, error, pe, color, call, a, b):
+@internal
+def fail(r, error, pe, color, call, a, b):
     """Note the first failure; callers stop soon after, and the engine raises it."""
-    c = s.counters
-    if c[C_ERROR] == 0:
-        c[C_ERROR] = error
-        c[C_ERROR_PE] = pe
-        c[C_ERROR_COLOR] = color
-        c[C_ERROR_CALL] = call
-        c[C_ERROR_A] = a
-        c[C_ERROR_B] = b
+    if r[C_ERROR] == 0:
+        r[C_ERROR] = error
+        r[C_ERROR_PE] = pe
+        r[C_ERROR_COLOR] = color
+        r[C_ERROR_CALL] = call
+        r[C_ERROR_A] = a
+        r[C_ERROR_B] = b
 
 
-@native_inline
-def words_of(s, n, dtype):
+@inline
+def words_of(r, n, dtype):
     """Words that carry n elements."""
     size = 2 if dtype == F16 or dtype == BF16 else 4
-    return (n * size + s.timing.word_bytes - 1) // s.timing.word_bytes
+    return (n * size + r[X_WORD_BYTES] - 1) // r[X_WORD_BYTES]
 
 
-@native_inline
+@inline
 def word_time(first, last, words, j):
     """When word j of a message is there: its words are evenly spaced."""
-    if words <= 1:
-        return first
-    return first + (last - first) * j // (words - 1)
+    if last - first == words - 1:
+        return first + j
+    return first + (last - first) * j // max(1, words - 1)
 
 
-@native
-def new_message(s, n):
-    """A message with memory for n elements, or without memory when n is 0 (it refers to a buffer)."""
-    c = s.counters
+@internal
+def new_message(r, n):
+    """A message with memory for n elements."""
     size_class = 0
-    if n > 0:
-        size_class = 1
-        while (1 << (size_class - 1)) < n:
-            size_class += 1
-    m = c[C_FREE_MESSAGES + size_class]
+    while (1 << size_class) < n:
+        size_class += 1
+    m = r[C_FREE_MESSAGES + size_class]
     if m != 0:
-        c[C_FREE_MESSAGES + size_class] = s.messages[m, M_NEXT]
+        r[C_FREE_MESSAGES + size_class] = r[m + M_NEXT]
     else:
-        m = c[C_MESSAGE_TOP]
-        capacity = (1 << (size_class - 1)) if n > 0 else 0
-        if m >= s.messages.shape[0] or c[C_MEMORY_TOP] + capacity > s.memory.shape[0]:
-            fail(s, ERROR_FULL, -1, -1, -1, m, c[C_MEMORY_TOP])
-            m = 0
-        else:
-            c[C_MESSAGE_TOP] = m + 1
-            s.messages[m, M_CLASS] = size_class
-            s.messages[m, M_BASE] = c[C_MEMORY_TOP]
-            c[C_MEMORY_TOP] += capacity
-    s.messages[m, M_NEXT] = 0
-    s.messages[m, M_ADDR] = s.messages[m, M_BASE]
-    s.messages[m, M_N] = n
+        m = r[C_MESSAGE_TOP]
+        capacity = 1 << size_class
+        if m + M_SIZE > r[B_MESSAGES_END] or r[C_MEMORY_TOP] + capacity > r[B_MEMORY_END]:
+            fail(r, ERROR_FULL, ZERO, ZERO, -1 + ZERO, (m - r[A_MESSAGES]) // M_SIZE, ZERO)
+            return r[A_MESSAGES]
+        r[C_MESSAGE_TOP] = m + M_SIZE
+        r[m + M_CLASS] = size_class
+        r[m + M_BASE] = r[C_MEMORY_TOP]
+        r[C_MEMORY_TOP] += capacity
+    r[m + M_NEXT] = 0
+    r[m + M_ADDR] = r[m + M_BASE]
+    r[m + M_N] = n
+    r[m + M_WHOLE] = 0
     return m
 
 
-@native_inline
-def free_message(s, m):
-    """Return a message and its memory."""
-    size_class = s.messages[m, M_CLASS]
-    s.messages[m, M_NEXT] = s.counters[C_FREE_MESSAGES + size_class]
-    s.counters[C_FREE_MESSAGES + size_class] = m
+@inline
+def free_message(r, m):
+    """Return a message and its memory; the record of outgoing messages stays."""
+    if m != r[A_MESSAGES]:
+        head = C_FREE_MESSAGES + r[m + M_CLASS]
+        r[m + M_NEXT] = r[head]
+        r[head] = m
 
 
-@native_inline
-def new_node(s):
-    """A node for a waiting move, a send or a place."""
-    c = s.counters
-    p = c[C_NODE_FREE]
+@inline
+def outgoing_message(r, at, n, whole):
+    """The record for a message that refers to a sender's buffer; it is followed at once, so there is only one."""
+    m = r[A_MESSAGES]
+    r[m + M_ADDR] = at
+    r[m + M_N] = n
+    r[m + M_WHOLE] = whole
+    return m
+
+
+@inline
+def sent_by(r, m, owner, port, handle, call, dtype, color, words, first, last, hops, stages):
+    """Fill in a message that leaves a PE (or the host) through a port of the PE's router."""
+    r[m + M_DTYPE] = dtype
+    r[m + M_COLOR] = color
+    r[m + M_WORDS] = words
+    r[m + M_FIRST] = first
+    r[m + M_LAST] = last
+    r[m + M_HOPS] = hops
+    r[m + M_STAGES] = stages
+    r[m + M_OWNER] = owner
+    r[m + M_ROUTER] = owner
+    r[m + M_PORT] = port
+    r[m + M_HANDLE] = handle
+    r[m + M_END] = last + 1
+    r[m + M_CALL] = call
+    r[m + M_SEND] = 0
+    r[m + M_DISTANCE] = 0
+
+
+@internal
+def copy_message(r, memory, m, first, last, hops):
+    """A message of its own, with its own memory, for what m brings to one place."""
+    n = r[m + M_N]
+    copy = new_message(r, n)
+    for field in range(M_DTYPE, M_DISTANCE):
+        r[copy + field] = r[m + field]
+    r[copy + M_WORDS] = r[m + M_WORDS]
+    r[copy + M_FIRST] = first
+    r[copy + M_LAST] = last
+    r[copy + M_DISTANCE] = hops
+    source, target = r[m + M_ADDR], r[copy + M_ADDR]
+    for j in range(n):
+        memory[target + j] = memory[source + j]
+    return copy
+
+
+@inline
+def new_node(r):
+    """A node for a send that waits, or a place where it waits."""
+    p = r[C_NODE_FREE]
     if p != 0:
-        c[C_NODE_FREE] = s.nodes[p, N_NEXT]
+        r[C_NODE_FREE] = r[p + N_NEXT]
     else:
-        p = c[C_NODE_TOP]
-        if p >= s.nodes.shape[0]:
-            fail(s, ERROR_FULL, -1, -1, -1, p, 0)
-            p = 0
+        p = r[C_NODE_TOP]
+        if p + N_SIZE > r[B_NODES_END]:
+            fail(r, ERROR_FULL, ZERO, ZERO, -1 + ZERO, (p - r[A_NODES]) // N_SIZE, ZERO)
+            p = r[A_NODES]
         else:
-            c[C_NODE_TOP] = p + 1
-    s.nodes[p, N_NEXT] = 0
+            r[C_NODE_TOP] = p + N_SIZE
+    r[p + N_NEXT] = 0
     return p
 
 
-@native_inline
-def free_node(s, p):
+@inline
+def free_node(r, p):
     """Return a node."""
-    s.nodes[p, N_NEXT] = s.counters[C_NODE_FREE]
-    s.counters[C_NODE_FREE] = p
+    r[p + N_NEXT] = r[C_NODE_FREE]
+    r[C_NODE_FREE] = p
 
 
-@native_inline
-def push_message(s, f, m):
+@inline
+def push_message(r, f, m):
     """Append a message to queue f."""
-    if s.queues[f, F_MESSAGE_HEAD] == 0:
-        s.queues[f, F_MESSAGE_HEAD] = m
+    if r[f + F_MESSAGE_HEAD] == 0:
+        r[f + F_MESSAGE_HEAD] = m
     else:
-        s.messages[s.queues[f, F_MESSAGE_TAIL], M_NEXT] = m
-    s.queues[f, F_MESSAGE_TAIL] = m
-    s.queues[f, F_ELEMENTS] += s.messages[m, M_N]
+        r[r[f + F_MESSAGE_TAIL] + M_NEXT] = m
+    r[f + F_MESSAGE_TAIL] = m
+    r[f + F_ELEMENTS] += r[m + M_N]
 
 
-@native_inline
-def push_post(s, f, p):
-    """Append a waiting move to queue f."""
-    if s.queues[f, F_POST_HEAD] == 0:
-        s.queues[f, F_POST_HEAD] = p
+@inline
+def add_work(r, m):
+    """Put a message on the list of those to send on."""
+    tail = r[C_WORK_TAIL]
+    r[r[A_WORK] + (tail & r[B_WORK_MASK])] = m
+    r[C_WORK_TAIL] = tail + 1
+
+
+@inline
+def push_post(r, f, p):
+    """Append a waiting move to channel f."""
+    r[p + P_NEXT] = 0
+    if r[f + F_POST_HEAD] == 0:
+        r[f + F_POST_HEAD] = p
     else:
-        s.nodes[s.queues[f, F_POST_TAIL], N_NEXT] = p
-    s.queues[f, F_POST_TAIL] = p
-
-
-@native_inline
-def pop_post(s, f):
-    """Remove the first waiting move of queue f and give it."""
-    p = s.queues[f, F_POST_HEAD]
-    s.queues[f, F_POST_HEAD] = s.nodes[p, N_NEXT]
-    s.nodes[p, N_NEXT] = 0
-    return p
+        r[r[f + F_POST_TAIL] + P_NEXT] = p
+    r[f + F_POST_TAIL] = p

@@ -1,20 +1,40 @@
-"""The fabric instructions, each for a whole group of PEs: send, receives and streams, wait, route, host input."""
+"""The fabric instructions, each for a whole group of PEs: send, receives and streams, wait, route; host input."""
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import native
-from meshrt.engines.batched.fabric import follow, transmit, unpark
-from meshrt.engines.batched.mailbox import fail, free_message, free_node, new_message, new_node, push_post, words_of
-from meshrt.engines.batched.receive import element_offset, end_wait, settle, shorter, take
+import numpy as np
+
+from meshrt.engines.batched.compiled import inline, internal, native
+from meshrt.engines.batched.fabric import follow, occupy, unpark
+from meshrt.engines.batched.mailbox import add_work, fail, new_message, outgoing_message, push_post, sent_by
+from meshrt.engines.batched.pointers import f32_at, i64_at, prefetch
+from meshrt.engines.batched.receive import element_offset, end_wait, shorter, take, taken_time
 from meshrt.engines.batched.records import (
+    A_CHANNELS,
+    A_COLORS,
+    A_METRICS,
+    A_PARKED,
+    A_PES,
+    A_SLOTS,
+    A_WOKEN,
+    A_WORK,
+    B_COLOR_LIMIT,
+    B_HANDLES,
+    B_PES,
+    B_WORK_MASK,
     BLOCKING,
     C_ERROR,
     C_HOST_IN,
     C_LATEST,
     C_ROUTE_WRITES,
+    C_STALLED,
     C_WOKEN,
     C_WORK_HEAD,
     C_WORK_TAIL,
+    COLOR,
+    DO_RECEIVE,
+    DO_ROUTE,
+    DO_SEND,
     DONE,
     E_BLOCKED,
     E_CALL,
@@ -22,9 +42,10 @@ from meshrt.engines.batched.records import (
     E_HOPS,
     E_MOVES,
     E_ON,
-    E_RECEIVES,
+    E_RAMP_IN,
+    E_RAMP_OUT,
     E_ROW,
-    E_SENDS,
+    E_SIZE,
     E_STAGES,
     ERROR_ASYNC_MOVES,
     ERROR_COLOR,
@@ -33,323 +54,435 @@ from meshrt.engines.batched.records import (
     ERROR_INPUT_QUEUES,
     ERROR_OUTPUT_QUEUES,
     ERROR_ROUTE_RACE,
+    F_BEFORE,
+    F_CHUNK,
+    F_CHUNK_FIRST,
+    F_CHUNK_LAST,
+    F_CONFIG,
     F_ELEMENTS,
+    F_ENTERED,
+    F_OWN,
+    F_PASSED,
     F_POST_HEAD,
+    F_SINCE,
+    F_SIZE,
+    F_TAKEN,
     FLYING,
-    H_CALL,
-    H_COLOR,
-    H_HIGH,
-    H_HOPS,
-    H_KIND,
-    H_LOW,
-    H_STAGES,
-    H_STATE,
-    H_TIME,
+    G_CALL,
+    G_CELLS,
+    G_DENSE,
+    G_DTYPE,
+    G_HANDLE,
+    G_KIND,
+    G_N,
+    G_PERIOD,
+    G_POOL,
+    G_ROW,
+    G_VIEW,
+    G_WORDS,
     IDLE,
     K_HEAD,
+    K_SIZE,
     M_ADDR,
-    M_CALL,
-    M_COLOR,
-    M_DISTANCE,
-    M_DTYPE,
-    M_END,
-    M_FIRST,
-    M_HANDLE,
-    M_HOPS,
-    M_LAST,
-    M_N,
-    M_OWNER,
-    M_SEND,
-    M_STAGES,
+    MANY,
     NOTHING,
     ON_HANDLE,
     ON_ROOM,
     ON_ROUTE,
     ON_WORDS,
+    OUT,
     P_ADDR,
-    P_CALL,
-    P_DTYPE,
-    P_HANDLE,
+    P_GROUP,
     P_HOPS,
-    P_KIND,
-    P_N,
-    P_OUT,
+    P_NEXT,
     P_PE,
-    P_PERIOD,
-    P_ROW,
+    P_SIZE,
     P_STAGES,
     P_START,
-    P_VIEW,
-    R_BEFORE,
-    R_CONFIG,
-    R_OWN,
-    R_PASSED,
-    R_SINCE,
+    P_STATE,
+    PORTS,
     RAMP,
+    RECV,
     RUNNING,
     SEND,
     STREAM_COPY,
+    T_SIZE,
     T_WORDS,
-    V_DENSE,
+    X_ASYNC_MOVES,
+    X_HOP,
+    X_INPUT_QUEUES,
+    X_ISSUE,
+    X_LAUNCH,
+    X_LINK_WORDS,
+    X_OUTPUT_QUEUES,
+    X_QUEUE_WORDS,
+    X_RAMP,
+    X_RAMP_WORDS,
+    X_ROUTE_WRITE,
+    X_SETUP,
+    ZERO,
 )
+from meshrt.engines.batched.sharing import own_row, share_row
+from meshrt.engines.batched.tracing import Y_CHANNEL, Y_HOPS, Y_LINKS, Y_PE, Y_SLOT
+
+#: PEs ahead of the present one whose records are asked for, so that they are at hand when its turn comes.
+AHEAD = 12
 
 
-@native
-def launch(s, pe, handle, kind, color, call, at, low, high):
-    """Take a handle for an asynchronous move, and a queue for each direction; False when there is none."""
-    h = pe * s.handle_count + handle
-    if s.handles[h, H_STATE] != IDLE:
-        fail(s, ERROR_HANDLE_BUSY, pe, color, call, handle, 0)
-        return
-    s.handles[h, H_STATE] = FLYING
-    s.handles[h, H_KIND] = kind
-    s.handles[h, H_COLOR] = color
-    s.handles[h, H_CALL] = call
-    s.handles[h, H_LOW] = low
-    s.handles[h, H_HIGH] = high
-    s.pes[pe, E_MOVES] += 1
+@inline
+def begin(r, pe, p, g, color, out, why, at):
+    """A PE starts a move of group g in slot p: it blocks, or goes on. Gives the time of the first word."""
+    e = r[A_PES] + pe * E_SIZE
+    time = r[e + E_CLOCK] + r[X_ISSUE]
+    if r[g + G_HANDLE] == BLOCKING:
+        time += r[X_SETUP]
+        r[e + E_ROW] = r[g + G_ROW]
+        r[e + E_BLOCKED] = why
+        r[e + E_ON] = color
+        r[e + E_CALL] = r[g + G_CALL]
+    else:
+        time += r[X_LAUNCH]
+        if r[p + P_STATE] != IDLE:
+            fail(r, ERROR_HANDLE_BUSY, pe, color, r[g + G_CALL], r[g + G_HANDLE], ZERO)
+        r[p + P_STATE] = FLYING + color * COLOR
+        r[e + E_MOVES] += load_of(r[g + G_KIND])
+        if not within_limits(r, r[e + E_MOVES]):
+            too_many(r, pe, g, color)
+        r[e + E_CLOCK] = time
+        if time > r[C_LATEST]:
+            r[C_LATEST] = time
+    r[p + P_GROUP] = g
+    r[p + P_PE] = pe + out * OUT
+    r[p + P_ADDR] = at
+    r[p + P_START] = time
+    r[p + P_HOPS] = r[e + E_HOPS]
+    r[p + P_STAGES] = r[e + E_STAGES]
+    return time
+
+
+@inline
+def load_of(kind):
+    """What a move of a kind adds to the count of those under way."""
+    change = MANY * MANY
     if kind == SEND or kind >= STREAM_COPY:
-        s.pes[pe, E_SENDS] += 1
+        change += MANY
     if kind != SEND:
-        s.pes[pe, E_RECEIVES] += 1
-    if s.pes[pe, E_MOVES] > s.timing.async_moves:
-        fail(s, ERROR_ASYNC_MOVES, pe, color, call, s.pes[pe, E_MOVES], s.timing.async_moves)
-    if s.pes[pe, E_SENDS] > s.timing.output_queues:
-        fail(s, ERROR_OUTPUT_QUEUES, pe, color, call, s.pes[pe, E_SENDS], s.timing.output_queues)
-    if s.pes[pe, E_RECEIVES] > s.timing.input_queues:
-        fail(s, ERROR_INPUT_QUEUES, pe, color, call, s.pes[pe, E_RECEIVES], s.timing.input_queues)
-    s.pes[pe, E_CLOCK] = at
-    s.counters[C_LATEST] = max(s.counters[C_LATEST], at)
+        change += 1
+    return change
 
 
-@native
-def dense_color(s, color, pe, call):
+@inline
+def within_limits(r, moves):
+    """Whether so many asynchronous moves may be under way at once."""
+    return (
+        moves // (MANY * MANY) <= r[X_ASYNC_MOVES]
+        and moves // MANY % MANY <= r[X_OUTPUT_QUEUES]
+        and moves % MANY <= r[X_INPUT_QUEUES]
+    )
+
+
+@internal
+def too_many(r, pe, g, color):
+    """Report which limit on asynchronous moves a PE has passed."""
+    moves = r[r[A_PES] + pe * E_SIZE + E_MOVES]
+    sends, receives, call = moves // MANY % MANY, moves % MANY, r[g + G_CALL]
+    if sends > r[X_OUTPUT_QUEUES]:
+        fail(r, ERROR_OUTPUT_QUEUES, pe, color, call, sends, r[X_OUTPUT_QUEUES])
+    elif receives > r[X_INPUT_QUEUES]:
+        fail(r, ERROR_INPUT_QUEUES, pe, color, call, receives, r[X_INPUT_QUEUES])
+    else:
+        fail(r, ERROR_ASYNC_MOVES, pe, color, call, moves // (MANY * MANY), r[X_ASYNC_MOVES])
+
+
+@inline
+def dense_color(r, color, pe, call):
     """The dense number of a color; an error where the program routes no such color."""
-    number = s.color_numbers[color] if 0 <= color < s.color_numbers.shape[0] else -1
+    number = r[r[A_COLORS] + color] if 0 <= color < r[B_COLOR_LIMIT] else -1 + ZERO
     if number < 0:
-        fail(s, ERROR_COLOR, pe, color, call, 0, 0)
-        return 0
+        fail(r, ERROR_COLOR, pe, color, call, ZERO, ZERO)
+        return ZERO
     return number
 
 
-@native
-def work_off(s, stack):
-    """Send on all results that are on the list of work."""
-    while s.counters[C_WORK_HEAD] < s.counters[C_WORK_TAIL] and s.counters[C_ERROR] == 0:
-        m = s.work[s.counters[C_WORK_HEAD] % s.work.shape[0]]
-        s.counters[C_WORK_HEAD] += 1
-        transmit(s, m, stack)
-        free_message(s, m)
+@inline
+def start_send(r, memory, g, p, pe, color, at):
+    """A PE sends the view at ``at``; gives its message."""
+    n = r[g + G_N]
+    if r[g + G_DENSE] == 1:
+        m = outgoing_message(r, at, n, r[g + G_CELLS])
+    else:
+        m = new_message(r, n)
+        for j in range(n):
+            memory[r[m + M_ADDR] + j] = memory[at + element_offset(r, r[g + G_VIEW], j)]
+    time = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
+    words = r[g + G_WORDS]
+    call, dtype, handle = r[g + G_CALL], r[g + G_DTYPE], r[g + G_HANDLE]
+    hops, stages = r[p + P_HOPS], r[p + P_STAGES]
+    sent_by(r, m, pe, RAMP, handle, call, dtype, color, words, time, time + words - 1, hops, stages)
+    r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
+    return m
+
+
+@inline
+def start_receive(r, memory, g, p, pe, color, out, at):
+    """A PE's move waits for its words, or takes them at once."""
+    begin(r, pe, p, g, color, out, ON_WORDS, at)
+    f = r[A_CHANNELS] + (color * r[B_PES] + pe) * F_SIZE
+    if r[C_ERROR] != 0:
+        return
+    if r[f + F_POST_HEAD] == 0 and r[f + F_ELEMENTS] >= r[g + G_N]:
+        take(r, memory, f, p, ZERO, ZERO, ZERO, ZERO)
+    else:
+        push_post(r, f, p)
+
+
+@internal
+def start_route(r, g, pe, color, config):
+    """A PE rewrites a route: words that wait for the new configuration join the list of work."""
+    e = r[A_PES] + pe * E_SIZE
+    f = r[A_CHANNELS] + (color * r[B_PES] + pe) * F_SIZE
+    time = r[e + E_CLOCK] + r[X_ISSUE] + r[X_ROUTE_WRITE]
+    r[e + E_CLOCK] = time
+    r[e + E_ROW] = r[g + G_ROW]
+    r[C_LATEST] = max(r[C_LATEST], time)
+    r[C_ROUTE_WRITES] += 1
+    if r[r[A_PARKED] + ((color * r[B_PES] + pe) * PORTS + RAMP) * K_SIZE + K_HEAD] != 0:
+        # The change goes behind this PE's own words, which the present configuration never lets through.
+        r[e + E_BLOCKED] = ON_ROUTE
+        r[e + E_ON] = color
+        r[e + E_CALL] = r[g + G_CALL]
+        return
+    since = max(time, r[f + F_OWN] + 1)
+    if r[f + F_PASSED] >= since:
+        fail(r, ERROR_ROUTE_RACE, pe, color, r[g + G_CALL], r[f + F_PASSED], since)
+        return
+    r[f + F_BEFORE] = r[f + F_CONFIG] & 7
+    r[f + F_CONFIG] = config
+    r[f + F_SINCE] = since
+    r[r[A_WOKEN] + r[C_WOKEN]] = pe
+    r[C_WOKEN] += 1
+    unpark(r, pe, color, (config & 7) - 1, since)
+
+
+@inline
+def send_straight(r, memory, g, p, pe, color, at, paths, i):
+    """Send along a known path to a receive that waits for just this message; False where that is not so.
+
+    It does what :func:`~.fabric.follow` and :func:`~.receive.take` do, without looking the way up.
+    """
+    f = paths[i, Y_CHANNEL]
+    if f == 0 or r[f + F_ELEMENTS] != 0:
+        return False
+    q = r[f + F_POST_HEAD]
+    if q == 0:
+        return False
+    theirs = r[q + P_GROUP]
+    handle = r[theirs + G_HANDLE]
+    e = paths[i, Y_PE]
+    if (
+        r[theirs + G_KIND] != RECV
+        or r[theirs + G_N] != r[g + G_N]
+        or r[theirs + G_DTYPE] != r[g + G_DTYPE]
+        or r[theirs + G_DENSE] == 0
+        or handle < 0
+        or r[e + E_BLOCKED] != RUNNING
+    ):
+        return False
+    words = r[g + G_WORDS]
+    first = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
+    ends = first + words
+    last = ends - 1
+    r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
+    # The way there.
+    lost = occupy(r, r[A_PES] + pe * E_SIZE + E_RAMP_IN, first, last, words, r[X_RAMP_WORDS])
+    ends += lost
+    first += min(lost, 1) + r[X_RAMP]
+    last += lost + r[X_RAMP]
+    hops = paths[i, Y_HOPS]
+    for hop in range(hops):
+        lost = occupy(r, paths[i, Y_LINKS + hop], first, last, words, r[X_LINK_WORDS])
+        first += min(lost, 1) + r[X_HOP]
+        last += lost + r[X_HOP]
+    lost = occupy(r, e + E_RAMP_OUT, first, last, words, r[X_RAMP_WORDS])
+    first += min(lost, 1) + r[X_RAMP]
+    last += lost + r[X_RAMP]
+    # The receive.
+    there = r[q + P_PE] % OUT
+    if r[theirs + G_CELLS] != 0 and r[g + G_CELLS] != 0:
+        share_row(r, memory, r[theirs + G_CELLS] + there, at, r[theirs + G_POOL])
+    else:
+        to = r[q + P_ADDR]
+        if r[theirs + G_CELLS] != 0:
+            to = own_row(r, memory, r[theirs + G_CELLS] + there, r[theirs + G_POOL], ZERO)
+        for j in range(r[g + G_N]):
+            memory[to + j] = memory[at + j]
+    period = r[theirs + G_PERIOD]
+    alone = r[q + P_START] + (words - 1) * period
+    c_first = max(r[q + P_START], first)
+    c_last = max(c_first + (words - 1) * period, last)
+    hops += r[p + P_HOPS]
+    stages = r[p + P_STAGES] + 1
+    if c_last > alone or (last == alone and shorter(stages, hops, r[q + P_STAGES], r[q + P_HOPS])):
+        r[q + P_HOPS] = hops
+        r[q + P_STAGES] = stages
+    r[q + P_START] = c_last + period
+    r[q + P_STATE] += DONE - FLYING
+    r[f + F_POST_HEAD] = r[q + P_NEXT]
+    r[f + F_ENTERED] += words
+    r[f + F_CHUNK] = r[f + F_TAKEN]
+    r[f + F_TAKEN] += words
+    r[f + F_CHUNK_FIRST] = c_first
+    r[f + F_CHUNK_LAST] = c_last
+    paths[i, Y_SLOT] = q
+    # The sender, once its last word had room.
+    target = r[f + F_ENTERED] - r[X_QUEUE_WORDS] * (paths[i, Y_HOPS] + 2)
+    if target > r[f + F_CHUNK]:
+        room = taken_time(r, f, target) + 1
+        if room > ends:
+            r[C_STALLED] += min(words, target - r[f + F_CHUNK])
+            ends = room
+    r[p + P_STATE] += DONE - FLYING
+    r[p + P_START] = ends
+    return True
 
 
 @native
-def send_group(s, stack, pes, colors, addresses, offsets, view, n, dtype, handle, row, call):
-    """``send``: one message from each PE, read from its buffer row at ``addresses`` plus offset."""
-    s.counters[C_WOKEN] = 0
-    words = words_of(s, n, dtype)
+def move(records_at, memory_at, what, g, pes, colors, others, addresses, offsets, paths):
+    """A fabric instruction of a group of PEs, and all that it sets off in others.
+
+    ``what`` is one of the DO constants and ``g`` the instruction's record. ``colors``,
+    ``others`` and ``offsets`` have one entry, or one for each PE; ``others`` are the outgoing
+    colors of a stream-through or the configurations of a route. A PE's buffer lies at
+    ``addresses[pe] + offset``. ``paths`` are those of :mod:`.tracing`, or none. Messages are
+    sent on before the next PE starts, so that the order is that of the PEs.
+    """
+    r, memory = i64_at(records_at), f32_at(memory_at)
+    r[C_WOKEN] = 0
+    count = pes.shape[0]
     wide_color = 1 if colors.shape[0] > 1 else 0
+    wide_other = 1 if others.shape[0] > 1 else 0
     wide_offset = 1 if offsets.shape[0] > 1 else 0
-    dense = s.views[view, V_DENSE] == 1
-    for i in range(pes.shape[0]):
-        pe = pes[i]
-        color = dense_color(s, colors[i * wide_color], pe, call)
-        at = addresses[pe] + offsets[i * wide_offset]
-        m = new_message(s, 0 if dense else n)
-        if dense:
-            s.messages[m, M_ADDR] = at
-            s.messages[m, M_N] = n
-        else:
-            target = s.messages[m, M_ADDR]
-            for j in range(n):
-                s.memory[target + j] = s.memory[at + element_offset(s, view, j)]
-        time = s.pes[pe, E_CLOCK] + s.timing.issue
-        if handle == BLOCKING:
-            time += s.timing.setup
-            s.pes[pe, E_BLOCKED] = ON_ROOM
-            s.pes[pe, E_ON] = color
-            s.pes[pe, E_CALL] = call
-        else:
-            time += s.timing.launch
-            launch(s, pe, handle, SEND, color, call, time, at, at + n)
-        s.pes[pe, E_ROW] = row
-        s.messages[m, M_DTYPE] = dtype
-        s.messages[m, M_COLOR] = color
-        s.messages[m, M_FIRST] = time
-        s.messages[m, M_LAST] = time + words - 1
-        s.messages[m, M_HOPS] = s.pes[pe, E_HOPS]
-        s.messages[m, M_STAGES] = s.pes[pe, E_STAGES]
-        s.messages[m, M_OWNER] = pe
-        s.messages[m, M_HANDLE] = handle
-        s.messages[m, M_END] = time + words
-        s.messages[m, M_CALL] = call
-        s.messages[m, M_SEND] = 0
-        s.messages[m, M_DISTANCE] = 0
-        s.metrics[row, T_WORDS] += words
-        if s.counters[C_ERROR] != 0:
+    handle = r[g + G_HANDLE] if r[g + G_HANDLE] >= 0 else r[B_HANDLES]
+    slots = r[A_SLOTS] + handle * r[B_PES] * P_SIZE
+    straight = what == DO_SEND and paths.shape[0] == count and r[g + G_HANDLE] >= 0 and r[g + G_DENSE] == 1
+    i = 0
+    while r[C_ERROR] == 0:
+        m = ZERO
+        if r[C_WORK_HEAD] < r[C_WORK_TAIL]:
+            m = r[r[A_WORK] + (r[C_WORK_HEAD] & r[B_WORK_MASK])]
+            r[C_WORK_HEAD] += 1
+        elif i == count:
             return
-        transmit(s, m, stack)
-        free_message(s, m)
-    work_off(s, stack)
+        else:
+            if i + AHEAD < count:
+                soon = np.int64(pes[i + AHEAD])
+                color = r[r[A_COLORS] + colors[(i + AHEAD) * wide_color]]
+                prefetch(records_at + (slots + soon * P_SIZE) * 8)
+                prefetch(records_at + (r[A_PES] + soon * E_SIZE) * 8)
+                if straight:
+                    prefetch(records_at + paths[i + AHEAD, Y_CHANNEL] * 8)
+                    prefetch(records_at + (paths[i + AHEAD, Y_PE] + E_RAMP_OUT) * 8)
+                    prefetch(records_at + paths[i + AHEAD, Y_SLOT] * 8)
+                    prefetch(records_at + paths[i + AHEAD, Y_LINKS] * 8)
+                    prefetch(records_at + paths[i + AHEAD, Y_LINKS + 1] * 8)
+                else:
+                    prefetch(records_at + (r[A_CHANNELS] + (color * r[B_PES] + soon) * F_SIZE) * 8)
+            pe = np.int64(pes[i])
+            color = dense_color(r, colors[i * wide_color], pe, r[g + G_CALL])
+            other = others[i * wide_other]
+            at = addresses[pe] + offsets[i * wide_offset]
+            p = slots + pe * P_SIZE
+            i += 1
+            if what == DO_SEND:
+                if not straight or not send_straight(r, memory, g, p, pe, color, at, paths, i - 1):
+                    m = start_send(r, memory, g, p, pe, color, at)
+            elif what == DO_RECEIVE:
+                if r[g + G_KIND] >= STREAM_COPY:
+                    other = dense_color(r, other, pe, r[g + G_CALL])
+                start_receive(r, memory, g, p, pe, color, other, at)
+            elif what == DO_ROUTE:
+                start_route(r, g, pe, color, other)
+        if m != 0:
+            follow(r, memory, m)
 
 
 @native
-def receive_group(
-    s, stack, kind, pes, colors, outs, addresses, offsets, view, n, span, dtype, period, handle, row, call
-):
-    """Receives, receive-and-combine and stream-through: one move of each PE waits for its words."""
-    s.counters[C_WOKEN] = 0
-    wide_color = 1 if colors.shape[0] > 1 else 0
-    wide_out = 1 if outs.shape[0] > 1 else 0
-    wide_offset = 1 if offsets.shape[0] > 1 else 0
-    for i in range(pes.shape[0]):
-        pe = pes[i]
-        color = dense_color(s, colors[i * wide_color], pe, call)
-        at = addresses[pe] + offsets[i * wide_offset]
-        p = new_node(s)
-        start = s.pes[pe, E_CLOCK] + s.timing.issue
-        if handle == BLOCKING:
-            start += s.timing.setup
-            s.pes[pe, E_BLOCKED] = ON_WORDS
-            s.pes[pe, E_ON] = color
-            s.pes[pe, E_CALL] = call
-        else:
-            start += s.timing.launch
-            launch(s, pe, handle, kind, color, call, start, at, at + span)
-        s.pes[pe, E_ROW] = row
-        s.nodes[p, P_KIND] = kind
-        s.nodes[p, P_PE] = pe
-        s.nodes[p, P_ADDR] = at
-        s.nodes[p, P_VIEW] = view
-        s.nodes[p, P_N] = n
-        s.nodes[p, P_DTYPE] = dtype
-        s.nodes[p, P_START] = start
-        s.nodes[p, P_HANDLE] = handle
-        s.nodes[p, P_ROW] = row
-        s.nodes[p, P_CALL] = call
-        s.nodes[p, P_PERIOD] = period
-        s.nodes[p, P_HOPS] = s.pes[pe, E_HOPS]
-        s.nodes[p, P_STAGES] = s.pes[pe, E_STAGES]
-        if kind >= STREAM_COPY:
-            s.nodes[p, P_OUT] = dense_color(s, outs[i * wide_out], pe, call)
-        if s.counters[C_ERROR] != 0:
-            return
-        f = pe * s.colors + color
-        if s.queues[f, F_POST_HEAD] == 0 and s.queues[f, F_ELEMENTS] >= n:
-            take(s, f, p)
-            free_node(s, p)
-        else:
-            push_post(s, f, p)
-    work_off(s, stack)
-
-
-@native
-def wait_group(s, pes, handle, row, call):
+def wait_group(records_at, pes, handle, row, call):
     """``wait``: PEs whose move has ended go on; the others block until it has."""
-    s.counters[C_WOKEN] = 0
+    r = i64_at(records_at)
     woken = 0
     for i in range(pes.shape[0]):
-        pe = pes[i]
-        h = pe * s.handle_count + handle
-        state = s.handles[h, H_STATE]
+        pe = np.int64(pes[i])
+        e = r[A_PES] + pe * E_SIZE
+        p = r[A_SLOTS] + (handle * r[B_PES] + pe) * P_SIZE
+        state = r[p + P_STATE] % COLOR
         if state == IDLE:
-            fail(s, ERROR_HANDLE_IDLE, pe, -1, call, handle, 0)
+            fail(r, ERROR_HANDLE_IDLE, pe, -1 + ZERO, call, handle, ZERO)
             return
-        kind = s.handles[h, H_KIND]
-        s.pes[pe, E_MOVES] -= 1
-        if kind == SEND or kind >= STREAM_COPY:
-            s.pes[pe, E_SENDS] -= 1
-        if kind != SEND:
-            s.pes[pe, E_RECEIVES] -= 1
-        s.pes[pe, E_ROW] = row
-        s.pes[pe, E_CLOCK] += s.timing.issue
+        r[e + E_MOVES] -= load_of(r[r[p + P_GROUP] + G_KIND])
+        r[e + E_CLOCK] += r[X_ISSUE]
         if state == DONE:
-            end_wait(s, pe, s.pes[pe, E_CLOCK], s.handles[h, H_TIME], s.handles[h, H_HOPS], s.handles[h, H_STAGES])
-            s.counters[C_LATEST] = max(s.counters[C_LATEST], s.pes[pe, E_CLOCK])
-            s.woken[woken] = pe
+            r[p + P_STATE] = IDLE
+            end_wait(r, e, row, r[e + E_CLOCK], r[p + P_START], r[p + P_HOPS], r[p + P_STAGES])
+            r[r[A_WOKEN] + woken] = pe
             woken += 1
         else:
-            s.pes[pe, E_BLOCKED] = ON_HANDLE
-            s.pes[pe, E_ON] = handle
-            s.pes[pe, E_CALL] = call
-        # A flying move keeps FLYING in its handle until it ends; the handle is free for the PE afterwards.
-        s.handles[h, H_STATE] = IDLE if state == DONE else FLYING
-    s.counters[C_WOKEN] = woken
+            r[e + E_BLOCKED] = ON_HANDLE
+            r[e + E_ON] = handle
+            r[e + E_CALL] = call
+            r[e + E_ROW] = row
+    r[C_WOKEN] = woken
 
 
 @native
-def route_group(s, stack, pes, colors, config, row, call):
-    """``route``: a new configuration behind the words that the PE has sent on the color."""
-    s.counters[C_WOKEN] = 0
-    wide_color = 1 if colors.shape[0] > 1 else 0
-    cost = s.timing.issue + s.timing.route_write
+def wait_all(records_at, pes, handles, row):
+    """Several waits, one after the other, when all their moves have ended on all PEs; else nothing, and False."""
+    r = i64_at(records_at)
     for i in range(pes.shape[0]):
-        pe = pes[i]
-        color = dense_color(s, colors[i * wide_color], pe, call)
-        r = color * s.pe_count + pe
-        s.pes[pe, E_CLOCK] += cost
-        s.pes[pe, E_ROW] = row
-        time = s.pes[pe, E_CLOCK]
-        s.counters[C_LATEST] = max(s.counters[C_LATEST], time)
-        s.counters[C_ROUTE_WRITES] += 1
-        if s.parked[r * 5 + RAMP, K_HEAD] != 0:
-            s.pes[pe, E_BLOCKED] = ON_ROUTE
-            s.pes[pe, E_ON] = color
-            s.pes[pe, E_CALL] = call
-            continue
-        since = max(time, s.routes[r, R_OWN] + 1)
-        old = s.routes[r, R_CONFIG]
-        if s.routes[r, R_PASSED] >= since:
-            fail(s, ERROR_ROUTE_RACE, pe, color, call, s.routes[r, R_PASSED], since)
-            return
-        s.routes[r, R_BEFORE] = old & 7
-        s.routes[r, R_CONFIG] = config
-        s.routes[r, R_SINCE] = since
-        s.woken[s.counters[C_WOKEN]] = pe
-        s.counters[C_WOKEN] += 1
-        unpark(s, pe, color, (config & 7) - 1, since, stack)
-        if s.counters[C_ERROR] != 0:
-            return
-    work_off(s, stack)
+        for j in range(handles.shape[0]):
+            p = r[A_SLOTS] + (handles[j] * r[B_PES] + pes[i]) * P_SIZE
+            if r[p + P_STATE] % COLOR != DONE:
+                return False
+    for i in range(pes.shape[0]):
+        pe = np.int64(pes[i])
+        e = r[A_PES] + pe * E_SIZE
+        for j in range(handles.shape[0]):
+            p = r[A_SLOTS] + (handles[j] * r[B_PES] + pe) * P_SIZE
+            r[e + E_MOVES] -= load_of(r[r[p + P_GROUP] + G_KIND])
+            r[p + P_STATE] = IDLE
+            start = r[e + E_CLOCK] + r[X_ISSUE]
+            end_wait(r, e, row, start, r[p + P_START], r[p + P_HOPS], r[p + P_STAGES])
+    return True
 
 
 @native
-def inject(s, stack, router, port, color, m, words):
-    """The host's words enter a router through an outer port, from time 0 on."""
-    s.counters[C_WOKEN] = 0
-    s.messages[m, M_COLOR] = color
-    s.messages[m, M_FIRST] = 0
-    s.messages[m, M_LAST] = words - 1
-    s.messages[m, M_HOPS] = 0
-    s.messages[m, M_STAGES] = 0
-    s.messages[m, M_OWNER] = -1
-    s.messages[m, M_HANDLE] = NOTHING
-    s.messages[m, M_END] = words
-    s.messages[m, M_CALL] = -1
-    s.messages[m, M_SEND] = 0
-    s.messages[m, M_DISTANCE] = 0
-    s.counters[C_HOST_IN] += words
-    stack[0, 0], stack[0, 1] = router, port
-    stack[0, 2], stack[0, 3], stack[0, 4] = 0, words - 1, 0
-    follow(s, m, stack, 0)
-    free_message(s, m)
-    work_off(s, stack)
+def host_message(records_at, n, router, port, color, dtype, words):
+    """A message with memory for n elements that the host sends into a router through an outer port, from time 0 on."""
+    r = i64_at(records_at)
+    m = new_message(r, n)
+    # A fresh message is sent on by the next call of :func:`move`.
+    sent_by(r, m, router, port, NOTHING, -1, dtype, color, words, 0, words - 1, 0, 0)
+    r[C_HOST_IN] += words
+    add_work(r, m)
+    return m
 
 
 @native
-def advance(s, pes, cycles):
+def advance(records_at, pes, cycles):
     """The clocks of a group move on together."""
-    latest = s.counters[C_LATEST]
+    r = i64_at(records_at)
+    latest = r[C_LATEST]
     for i in range(pes.shape[0]):
-        time = s.pes[pes[i], E_CLOCK] + cycles
-        s.pes[pes[i], E_CLOCK] = time
-        if time > latest:
-            latest = time
-    s.counters[C_LATEST] = latest
+        e = r[A_PES] + pes[i] * E_SIZE
+        time = r[e + E_CLOCK] + cycles
+        r[e + E_CLOCK] = time
+        latest = max(latest, time)
+    r[C_LATEST] = latest
 
 
 @native
 def swap(addresses, slots, a, b, pes):
-    """``rotate``: exchange the addresses (and SRAM slots) of two buffers."""
+    """``rotate``: exchange the addresses of two buffers, and which declared buffer's memory each means."""
     for i in range(pes.shape[0]):
         pe = pes[i]
         addresses[a, pe], addresses[b, pe] = addresses[b, pe], addresses[a, pe]

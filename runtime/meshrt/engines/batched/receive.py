@@ -4,7 +4,7 @@ A move *waits* in the queue of its PE and color until enough elements have arriv
 it takes them, and either ends or, when it streams through, sends its result on. Results
 to be sent are put on the list of work, which :mod:`.moves` empties.
 
-Timing of a move of w words that may start at r and takes a word every e cycles, when the
+Timing of a move of w words that may start at s and takes a word every e cycles, when the
 first word arrived at a and the last at b: the first word is taken at ``max(r, a)``, the
 last at ``max(max(r, a) + (w - 1) e, b)``; the move ends e cycles later. A stream-through
 sends the result of each word e cycles after it was taken, and ends one cycle after the
@@ -13,31 +13,38 @@ last. The clock takes over the message's critical path where the message set it.
 
 from __future__ import annotations
 
-from meshrt.engines.batched.rounding import round_to
-from meshrt.engines.batched.compiled import native, native_inline
+from meshrt.engines.batched.compiled import inline, internal
 from meshrt.engines.batched.mailbox import (
+    add_work,
+    copy_message,
     fail,
     free_message,
     free_node,
     new_message,
-    pop_post,
     push_message,
+    sent_by,
     word_time,
     words_of,
 )
+from meshrt.engines.batched.pointers import integers_of
 from meshrt.engines.batched.records import (
+    A_METRICS,
+    A_PES,
+    A_SLOTS,
+    A_WOKEN,
+    B_PES,
     BF16,
     BLOCKING,
     C_LATEST,
     C_STALLED,
     C_WOKEN,
-    C_WORK_TAIL,
     DONE,
     E_BLOCKED,
     E_CLOCK,
     E_HOPS,
     E_ON,
     E_ROW,
+    E_SIZE,
     E_STAGES,
     ERROR_DTYPE,
     ERROR_SPLIT_WORD,
@@ -51,355 +58,322 @@ from meshrt.engines.batched.records import (
     F_POST_HEAD,
     F_ROOM_HEAD,
     F_TAKEN,
-    H_COLUMNS,
-    H_HOPS,
-    H_STAGES,
-    H_STATE,
-    H_TIME,
+    FLYING,
+    G_CALL,
+    G_CELLS,
+    G_DENSE,
+    G_DTYPE,
+    G_HANDLE,
+    G_KIND,
+    G_N,
+    G_PERIOD,
+    G_POOL,
+    G_ROW,
+    G_VIEW,
+    G_WORDS,
     I32,
+    IDLE,
     M_ADDR,
-    M_CALL,
     M_COLOR,
     M_DISTANCE,
     M_DTYPE,
-    M_END,
     M_FIRST,
-    M_HANDLE,
     M_HOPS,
     M_LAST,
     M_N,
     M_NEXT,
-    M_OWNER,
-    M_SEND,
     M_STAGES,
+    M_WHOLE,
+    M_WORDS,
     N_NEXT,
     ON_HANDLE,
+    OUT,
     P_ADDR,
-    P_CALL,
-    P_DTYPE,
-    P_HANDLE,
+    P_GROUP,
     P_HOPS,
-    P_KIND,
-    P_N,
-    P_OUT,
+    P_NEXT,
     P_PE,
-    P_PERIOD,
-    P_ROW,
+    P_SIZE,
     P_STAGES,
     P_START,
-    P_VIEW,
+    P_STATE,
+    RAMP,
     RECV,
     RECV_ADD,
     RECV_MAX,
     RUNNING,
-    S_CALL,
+    S_END,
     S_HANDLE,
     S_HOPS,
     S_LEFT,
     S_OWNER,
     S_STAGES,
     S_TIME,
+    S_WORDS,
     STREAM_ADD,
     STREAM_COPY,
-    STREAM_MAX,
+    T_SIZE,
     T_WAIT,
     T_WORDS,
-    V_DENSE,
+    V_EXTENT,
+    V_STRIDE,
     W_SEND,
     W_TARGET,
+    X_WAKEUP,
+    ZERO,
 )
+from meshrt.engines.batched.rounding import round_to
+from meshrt.engines.batched.sharing import own_row, share_row
 
 
-@native_inline
-def element_offset(s, view, j):
+@inline
+def element_offset(r, view, j):
     """Where element j of a view lies, relative to the view's first element."""
-    if s.views[view, V_DENSE] == 1:
-        return j
     offset = 0
     for d in range(3, -1, -1):
-        extent = s.views[view, d]
-        offset += (j % extent) * s.views[view, 4 + d]
+        extent = r[view + V_EXTENT + d]
+        offset += (j % extent) * r[view + V_STRIDE + d]
         j //= extent
     return offset
 
 
-@native_inline
-def wake(s, pe):
-    """A blocked PE goes on from its clock."""
-    s.pes[pe, E_BLOCKED] = RUNNING
-    s.woken[s.counters[C_WOKEN]] = pe
-    s.counters[C_WOKEN] += 1
-    if s.pes[pe, E_CLOCK] > s.counters[C_LATEST]:
-        s.counters[C_LATEST] = s.pes[pe, E_CLOCK]
-
-
-@native_inline
-def end_wait(s, pe, start, time, hops, stages):
-    """The clock after a ``wait`` begun at ``start`` (its issue included) for a move that ended at ``time``."""
-    row = s.pes[pe, E_ROW]
-    if time > start:
-        s.metrics[row, T_WAIT] += time - start
-        s.pes[pe, E_CLOCK] = time + s.timing.wakeup
-        s.pes[pe, E_HOPS] = hops
-        s.pes[pe, E_STAGES] = stages
-    else:
-        s.pes[pe, E_CLOCK] = start + s.timing.wakeup
-        if time == start and shorter(stages, hops, s.pes[pe, E_STAGES], s.pes[pe, E_HOPS]):
-            s.pes[pe, E_HOPS] = hops
-            s.pes[pe, E_STAGES] = stages
-
-
-@native_inline
+@inline
 def shorter(stages, hops, other_stages, other_hops):
     """Of two critical paths that end at once, the one with fewer stages, then hops, counts."""
     return stages < other_stages or (stages == other_stages and hops < other_hops)
 
 
-@native_inline
-def end_move(s, pe, handle, time, hops, stages):
+@inline
+def count_wait(r, row, cycles):
+    """A PE waited for the fabric."""
+    r[r[A_METRICS] + row * T_SIZE + T_WAIT] += cycles
+
+
+@inline
+def end_wait(r, e, row, start, time, hops, stages):
+    """The clock after a ``wait`` begun at ``start`` (its issue included) for a move that ended at ``time``."""
+    if time > start or (time == start and shorter(stages, hops, r[e + E_STAGES], r[e + E_HOPS])):
+        r[e + E_HOPS] = hops
+        r[e + E_STAGES] = stages
+    if time > start:
+        count_wait(r, row, time - start)
+        start = time
+    r[e + E_CLOCK] = start + r[X_WAKEUP]
+    if r[e + E_CLOCK] > r[C_LATEST]:
+        r[C_LATEST] = r[e + E_CLOCK]
+
+
+@internal
+def end_move(r, pe, handle, time, hops, stages):
     """A move of a PE has ended: its blocked PE goes on, or its handle is done."""
-    if handle == BLOCKING:
-        s.pes[pe, E_CLOCK] = time
-        s.pes[pe, E_HOPS] = hops
-        s.pes[pe, E_STAGES] = stages
-        wake(s, pe)
-    elif handle >= 0:
-        h = pe * s.handle_count + handle
-        s.handles[h, H_STATE] = DONE
-        s.handles[h, H_TIME] = time
-        s.handles[h, H_HOPS] = hops
-        s.handles[h, H_STAGES] = stages
-        if s.pes[pe, E_BLOCKED] == ON_HANDLE and s.pes[pe, E_ON] == handle:
-            end_wait(s, pe, s.pes[pe, E_CLOCK], time, hops, stages)
-            wake(s, pe)
-
-
-@native
-def give_room(s, f):
-    """Sends that waited until this queue's words were taken: count them off, ending those that had to wait no more."""
-    while s.queues[f, F_ROOM_HEAD] != 0:
-        w = s.queues[f, F_ROOM_HEAD]
-        target = s.nodes[w, W_TARGET]
-        if target > s.queues[f, F_TAKEN]:
+    e = r[A_PES] + pe * E_SIZE
+    if handle >= 0:
+        p = r[A_SLOTS] + (handle * r[B_PES] + pe) * P_SIZE
+        if r[e + E_BLOCKED] != ON_HANDLE or r[e + E_ON] != handle:
+            r[p + P_STATE] += DONE - FLYING
+            r[p + P_START] = time
+            r[p + P_HOPS] = hops
+            r[p + P_STAGES] = stages
             return
-        time = taken_time(s, f, target) + 1
-        send = s.nodes[w, W_SEND]
-        s.queues[f, F_ROOM_HEAD] = s.nodes[w, N_NEXT]
-        free_node(s, w)
-        release(s, send, time)
+        r[p + P_STATE] = IDLE
+        end_wait(r, e, r[e + E_ROW], r[e + E_CLOCK], time, hops, stages)
+    elif handle == BLOCKING:
+        r[e + E_CLOCK] = time
+        r[e + E_HOPS] = hops
+        r[e + E_STAGES] = stages
+        if time > r[C_LATEST]:
+            r[C_LATEST] = time
+    else:
+        return
+    r[e + E_BLOCKED] = RUNNING
+    r[r[A_WOKEN] + r[C_WOKEN]] = pe
+    r[C_WOKEN] += 1
 
 
-@native_inline
-def taken_time(s, f, target):
+@inline
+def taken_time(r, f, target):
     """When the word that brought the count of taken words to ``target`` was taken, or 0 when long ago."""
-    before = s.queues[f, F_CHUNK]
+    before = r[f + F_CHUNK]
     if target <= before:
         return 0
-    return word_time(
-        s.queues[f, F_CHUNK_FIRST], s.queues[f, F_CHUNK_LAST], s.queues[f, F_TAKEN] - before, target - before - 1
-    )
+    return word_time(r[f + F_CHUNK_FIRST], r[f + F_CHUNK_LAST], r[f + F_TAKEN] - before, target - before - 1)
 
 
-@native_inline
-def release(s, send, time):
-    """One of the places that a send waits for has room since ``time``."""
-    if time > s.nodes[send, S_TIME]:
-        s.nodes[send, S_TIME] = time
-    s.nodes[send, S_LEFT] -= 1
-    if s.nodes[send, S_LEFT] == 0:
-        end_move(
-            s,
-            s.nodes[send, S_OWNER],
-            s.nodes[send, S_HANDLE],
-            s.nodes[send, S_TIME],
-            s.nodes[send, S_HOPS],
-            s.nodes[send, S_STAGES],
-        )
-        free_node(s, send)
+@internal
+def release(r, send, time):
+    """One of the places that a send waits for has room since ``time``; after the last, the send ends."""
+    if time > r[send + S_TIME]:
+        r[send + S_TIME] = time
+    r[send + S_LEFT] -= 1
+    if r[send + S_LEFT] == 0:
+        if r[send + S_TIME] > r[send + S_END]:
+            r[C_STALLED] += r[send + S_WORDS]
+        end_move(r, r[send + S_OWNER], r[send + S_HANDLE], r[send + S_TIME], r[send + S_HOPS], r[send + S_STAGES])
+        free_node(r, send)
 
 
-@native_inline
-def combine(s, p, result, done, source, n):
-    """Values of n elements from ``source`` on, as elements ``done`` onwards of move p (and of message ``result``)."""
-    kind = s.nodes[p, P_KIND]
-    base = s.nodes[p, P_ADDR]
-    view = s.nodes[p, P_VIEW]
-    dtype = s.nodes[p, P_DTYPE]
-    dense = s.views[view, V_DENSE] == 1
-    memory = s.memory
-    target = s.messages[result, M_ADDR] + done
-    if kind == RECV:
-        if dense:
-            for j in range(n):
-                memory[base + done + j] = memory[source + j]
-        else:
-            for j in range(n):
-                memory[base + element_offset(s, view, done + j)] = memory[source + j]
-    elif kind == STREAM_COPY:
+@internal
+def give_room(r, f):
+    """Words of channel f were taken: count off the sends that waited for it."""
+    while r[f + F_ROOM_HEAD] != 0:
+        w = r[f + F_ROOM_HEAD]
+        target = r[w + W_TARGET]
+        if target > r[f + F_TAKEN]:
+            return
+        send = r[w + W_SEND]
+        r[f + F_ROOM_HEAD] = r[w + N_NEXT]
+        free_node(r, w)
+        release(r, send, taken_time(r, f, target) + 1)
+
+
+@inline
+def combine(r, memory, p, g, result, done, source, n):
+    """Values of n elements from ``source`` on become elements ``done`` onwards of move p, or of message ``result``."""
+    kind = r[g + G_KIND]
+    base = r[p + P_ADDR]
+    view = r[g + G_VIEW]
+    dtype = r[g + G_DTYPE]
+    dense = r[g + G_DENSE] == 1
+    if kind == RECV and dense:
+        target = base + done
         for j in range(n):
-            memory[base + element_offset(s, view, done + j)] = memory[source + j]
             memory[target + j] = memory[source + j]
-    elif dtype == I32:
-        integers = s.integers
-        for j in range(n):
-            at = base + element_offset(s, view, done + j)
-            a = integers[at]
-            b = integers[source + j]
-            r = a + b if kind == RECV_ADD or kind == STREAM_ADD else max(a, b)
-            if kind == RECV_ADD or kind == RECV_MAX:
-                integers[at] = r
-            else:
-                integers[target + j] = r
-    else:
-        adds = kind == RECV_ADD or kind == STREAM_ADD
-        stores = kind == RECV_ADD or kind == RECV_MAX
-        for j in range(n):
-            at = base + element_offset(s, view, done + j)
-            a = memory[at]
-            b = memory[source + j]
-            r = round_to(a + b, dtype) if adds else (a if a > b or a != a else b)
-            if stores:
-                memory[at] = r
-            else:
-                memory[target + j] = r
+        return
+    adds = kind == RECV_ADD or kind == STREAM_ADD
+    stores = kind <= RECV_MAX
+    copies = kind == RECV or kind == STREAM_COPY
+    target = r[result + M_ADDR] + done
+    integers = integers_of(memory)
+    for j in range(n):
+        at = base + done + j if dense else base + element_offset(r, view, done + j)
+        to = at if stores else target + j
+        if copies:
+            memory[at] = memory[source + j]
+            memory[to] = memory[source + j]
+        elif dtype == I32:
+            a, b = integers[at], integers[source + j]
+            integers[to] = a + b if adds else max(a, b)
+        else:
+            x, y = memory[at], memory[source + j]
+            memory[to] = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
 
 
-@native_inline
-def settle(s, f, p, a_first, a_last, hops, stages, result):
-    """Times of move p, which takes the words of queue f that arrived at ``a_first .. a_last``; it ends or sends on."""
-    pe = s.nodes[p, P_PE]
-    n = s.nodes[p, P_N]
-    dtype = s.nodes[p, P_DTYPE]
-    words = words_of(s, n, dtype)
-    start = s.nodes[p, P_START]
-    period = s.nodes[p, P_PERIOD]
+@inline
+def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
+    """Times of move p, which takes words of channel f that arrived at ``a_first .. a_last``; it ends or sends on."""
+    words = r[g + G_WORDS]
+    start = r[p + P_START]
+    period = r[g + G_PERIOD]
+    handle = r[g + G_HANDLE]
     c_first = max(start, a_first)
     c_last = max(c_first + (words - 1) * period, a_last)
     alone = start + (words - 1) * period
-    own_hops, own_stages = s.nodes[p, P_HOPS], s.nodes[p, P_STAGES]
-    if c_last > alone:
+    own_hops, own_stages = r[p + P_HOPS], r[p + P_STAGES]
+    if c_last > alone or (a_last == alone and shorter(stages + 1, hops, own_stages, own_hops)):
         own_hops, own_stages = hops, stages + 1
-        if s.nodes[p, P_HANDLE] == BLOCKING:
-            s.metrics[s.nodes[p, P_ROW], T_WAIT] += c_last - alone
-    elif a_last == alone and shorter(stages + 1, hops, own_stages, own_hops):
-        own_hops, own_stages = hops, stages + 1
-    s.queues[f, F_CHUNK] = s.queues[f, F_TAKEN]
-    s.queues[f, F_TAKEN] += words
-    s.queues[f, F_CHUNK_FIRST] = c_first
-    s.queues[f, F_CHUNK_LAST] = c_last
-    if s.queues[f, F_ROOM_HEAD] != 0:
-        give_room(s, f)
-    handle = s.nodes[p, P_HANDLE]
-    if s.nodes[p, P_KIND] < STREAM_COPY:
-        end_move(s, pe, handle, c_last + period, own_hops, own_stages)
+    if c_last > alone and handle == BLOCKING:
+        count_wait(r, r[g + G_ROW], c_last - alone)
+    r[f + F_CHUNK] = r[f + F_TAKEN]
+    r[f + F_TAKEN] += words
+    r[f + F_CHUNK_FIRST] = c_first
+    r[f + F_CHUNK_LAST] = c_last
+    # Sends wait for room only where elements wait to be taken, so a direct take has none to give.
+    if direct == 0 and r[f + F_ROOM_HEAD] != 0:
+        give_room(r, f)
+    if r[g + G_KIND] < STREAM_COPY:
+        end_move(r, pe, handle, c_last + period, own_hops, own_stages)
         return
-    s.messages[result, M_FIRST] = c_first + period
-    s.messages[result, M_LAST] = c_last + period
-    s.messages[result, M_END] = c_last + period + 1
-    s.messages[result, M_HOPS] = own_hops
-    s.messages[result, M_STAGES] = own_stages
-    s.messages[result, M_DTYPE] = dtype
-    s.messages[result, M_COLOR] = s.nodes[p, P_OUT]
-    s.messages[result, M_OWNER] = pe
-    s.messages[result, M_HANDLE] = handle
-    s.messages[result, M_CALL] = s.nodes[p, P_CALL]
-    s.messages[result, M_SEND] = 0
-    s.messages[result, M_DISTANCE] = 0
-    s.metrics[s.nodes[p, P_ROW], T_WORDS] += words
-    tail = s.counters[C_WORK_TAIL]
-    s.work[tail % s.work.shape[0]] = result
-    s.counters[C_WORK_TAIL] = tail + 1
+    first, last = c_first + period, c_last + period
+    sent_by(
+        r,
+        result,
+        pe,
+        RAMP,
+        handle,
+        r[g + G_CALL],
+        r[g + G_DTYPE],
+        r[p + P_PE] // OUT,
+        words,
+        first,
+        last,
+        own_hops,
+        own_stages,
+    )
+    r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
+    add_work(r, result)
 
 
-@native_inline
-def result_message(s, p):
-    """Memory for what move p sends on; 0 when it only stores."""
-    return new_message(s, s.nodes[p, P_N]) if s.nodes[p, P_KIND] >= STREAM_COPY else 0
+@internal
+def take(r, memory, f, p, direct, d_first, d_last, d_hops):
+    """Move p takes its elements.
 
-
-@native
-def take(s, f, p):
-    """Move p takes its elements from the messages that wait in queue f (there are enough)."""
-    n = s.nodes[p, P_N]
-    dtype = s.nodes[p, P_DTYPE]
-    result = result_message(s, p)
-    done = 0
-    a_first = a_last = hops = stages = 0
+    They come from message ``direct``, which arrives just now, or from those that wait in
+    channel f when ``direct`` is 0; there are enough.
+    """
+    g = r[p + P_GROUP]
+    pe = r[p + P_PE] % OUT
+    n = r[g + G_N]
+    dtype = r[g + G_DTYPE]
+    result = new_message(r, n) if r[g + G_KIND] >= STREAM_COPY else ZERO
+    done = ZERO
+    a_first = a_last = hops = stages = ZERO
+    cells = r[g + G_CELLS]
+    if cells != 0 and (direct == 0 or r[direct + M_WHOLE] == 0):
+        r[p + P_ADDR] = own_row(r, memory, cells + pe, r[g + G_POOL], ZERO)
     while done < n:
-        m = s.queues[f, F_MESSAGE_HEAD]
-        here = s.messages[m, M_N]
+        m = direct if direct != 0 else r[f + F_MESSAGE_HEAD]
+        here = r[m + M_N]
         k = min(n - done, here)
-        if s.messages[m, M_DTYPE] != dtype:
-            fail(s, ERROR_DTYPE, s.nodes[p, P_PE], s.messages[m, M_COLOR], s.nodes[p, P_CALL], s.messages[m, M_DTYPE], dtype)
+        if r[m + M_DTYPE] != dtype:
+            fail(r, ERROR_DTYPE, pe, r[m + M_COLOR], r[g + G_CALL], r[m + M_DTYPE], dtype)
             return
-        if (dtype == F16 or dtype == BF16) and k % 2 == 1 and (k < here or done + k < n):
-            fail(s, ERROR_SPLIT_WORD, s.nodes[p, P_PE], s.messages[m, M_COLOR], s.nodes[p, P_CALL], here, n)
-            return
-        first = s.messages[m, M_FIRST]
-        last = s.messages[m, M_LAST]
-        words = words_of(s, here, dtype)
-        taken = words_of(s, k, dtype)
-        if done == 0:
-            a_first = first
-        a_last = word_time(first, last, words, taken - 1)
-        hops = s.messages[m, M_HOPS] + s.messages[m, M_DISTANCE]
-        stages = s.messages[m, M_STAGES]
-        combine(s, p, result, done, s.messages[m, M_ADDR], k)
-        if k == here:
-            s.queues[f, F_MESSAGE_HEAD] = s.messages[m, M_NEXT]
-            free_message(s, m)
+        stages = r[m + M_STAGES]
+        if direct != 0:
+            a_first, a_last, hops = d_first, d_last, r[m + M_HOPS] + d_hops
+            if cells != 0 and r[m + M_WHOLE] != 0:
+                share_row(r, memory, cells + pe, r[m + M_ADDR], r[g + G_POOL])
+            else:
+                combine(r, memory, p, g, result, done, r[m + M_ADDR], k)
         else:
-            s.messages[m, M_ADDR] += k
-            s.messages[m, M_FIRST] = word_time(first, last, words, taken)
-            s.messages[m, M_N] = here - k
+            if k % 2 == 1 and (dtype == F16 or dtype == BF16) and (k < here or done + k < n):
+                fail(r, ERROR_SPLIT_WORD, pe, r[m + M_COLOR], r[g + G_CALL], here, n)
+                return
+            combine(r, memory, p, g, result, done, r[m + M_ADDR], k)
+            first, last = r[m + M_FIRST], r[m + M_LAST]
+            words, taken = r[m + M_WORDS], words_of(r, k, dtype)
+            if done == 0:
+                a_first = first
+            a_last = word_time(first, last, words, taken - 1)
+            hops = r[m + M_HOPS] + r[m + M_DISTANCE]
+            if k == here:
+                r[f + F_MESSAGE_HEAD] = r[m + M_NEXT]
+                free_message(r, m)
+            else:
+                r[m + M_ADDR] += k
+                r[m + M_FIRST] = word_time(first, last, words, taken)
+                r[m + M_N] = here - k
+                r[m + M_WORDS] = words - taken
         done += k
-    s.queues[f, F_ELEMENTS] -= n
-    settle(s, f, p, a_first, a_last, hops, stages, result)
+    if direct == 0:
+        r[f + F_ELEMENTS] -= n
+    settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result)
 
 
-@native
-def deliver(s, m, pe, first, last, hops):
-    """Message m has come to a PE: its first word at ``first``, its last at ``last``, over so many hops."""
-    f = pe * s.colors + s.messages[m, M_COLOR]
-    n = s.messages[m, M_N]
-    dtype = s.messages[m, M_DTYPE]
-    s.queues[f, F_ENTERED] += words_of(s, n, dtype)
-    p = s.queues[f, F_POST_HEAD]
-    if p != 0 and s.queues[f, F_ELEMENTS] == 0 and s.nodes[p, P_N] == n and s.nodes[p, P_DTYPE] == dtype:
-        # The usual case: a move waits for exactly this message, so no copy of it is needed.
-        pop_post(s, f)
-        result = result_message(s, p)
-        combine(s, p, result, 0, s.messages[m, M_ADDR], n)
-        settle(s, f, p, first, last, s.messages[m, M_HOPS] + hops, s.messages[m, M_STAGES], result)
-        free_node(s, p)
-        return
-    copy = copy_message(s, m, first, last, hops)
-    push_message(s, f, copy)
-    drain(s, f)
-
-
-@native
-def drain(s, f):
-    """Let the moves that wait in queue f take what is there, in order."""
+@inline
+def deliver(r, memory, m, words, f, first, last, hops):
+    """Message m has come to channel f of a PE: its first word at ``first``, its last at ``last``, over so many hops."""
+    r[f + F_ENTERED] += words
+    p = r[f + F_POST_HEAD]
+    direct = m
+    if p == 0 or r[f + F_ELEMENTS] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]:
+        # Nobody waits for exactly this message, so a copy of it joins the queue.
+        push_message(r, f, copy_message(r, memory, m, first, last, hops))
+        direct = ZERO
     while True:
-        p = s.queues[f, F_POST_HEAD]
-        if p == 0 or s.nodes[p, P_N] > s.queues[f, F_ELEMENTS]:
+        p = r[f + F_POST_HEAD]
+        if p == 0 or (direct == 0 and r[r[p + P_GROUP] + G_N] > r[f + F_ELEMENTS]):
             return
-        pop_post(s, f)
-        take(s, f, p)
-        free_node(s, p)
-
-
-@native
-def copy_message(s, m, first, last, hops):
-    """A message of its own, with its own memory, for what m brings to one place."""
-    copy = new_message(s, s.messages[m, M_N])
-    for column in range(M_DTYPE, M_DISTANCE + 1):
-        s.messages[copy, column] = s.messages[m, column]
-    s.messages[copy, M_FIRST] = first
-    s.messages[copy, M_LAST] = last
-    s.messages[copy, M_DISTANCE] = hops
-    source, target = s.messages[m, M_ADDR], s.messages[copy, M_ADDR]
-    for j in range(s.messages[m, M_N]):
-        s.memory[target + j] = s.memory[source + j]
-    return copy
+        r[f + F_POST_HEAD] = r[p + P_NEXT]
+        take(r, memory, f, p, direct, first, last, hops)
+        if direct != 0:
+            return

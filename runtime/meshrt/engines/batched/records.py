@@ -1,15 +1,13 @@
-"""The machine's state as arrays of 64-bit records, which compiled code reads and writes.
+"""The machine's state as records of 64-bit integers in one array, which compiled code reads and writes.
 
-A record is a row of an ``int64`` array; the constants below name its columns. Records
-are linked into lists by row number; row 0 is never used, so 0 means "none" and fresh
-zeroed memory is a valid empty state. PEs and routers of all regions are numbered in one
-sequence (region by region, row by row); *dense colors* number the colors that the
-program uses. Times are cycles.
+A record is named by the index of its first entry (its *address*); the constants below
+are the offsets of its fields. Address 0 holds the counters, so 0 also means "none", and
+zeroed memory is a valid empty state. Records are linked into lists by address. PEs and
+routers of all regions are numbered in one sequence (region by region, row by row);
+*dense colors* number the colors that the program uses. Times are cycles.
 """
 
 from __future__ import annotations
-
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,86 +29,102 @@ M_CALL = 13  # the instruction that sent it
 M_SEND = 14  # the send record that waits for room on its account
 M_DISTANCE = 15  # hops so far
 M_BASE = 16  # the memory it owns starts here
-M_COLUMNS = 18
+M_ROUTER = 17  # where it goes on from
+M_PORT = 18
+M_WORDS = 19
+M_WHOLE = 20  # not 0 when it refers to a whole row that may be shared
+M_SIZE = 24
 
-# A node: a move that waits for words, a send that waits for room, or one place where it waits.
-N_NEXT = 0
-P_KIND = 1
-P_PE = 2
+# What a call of compiled code is to do.
+DO_SEND, DO_RECEIVE, DO_ROUTE, DO_INJECT = 0, 1, 2, 3
+
+# What the moves of one instruction have in common.
+G_KIND = 0
+G_N = 1
+G_DTYPE = 2
+G_VIEW = 3
+G_PERIOD = 4  # cycles per word
+G_HANDLE = 5
+G_CALL = 6
+G_ROW = 7  # row of the metrics
+G_WORDS = 8
+G_DENSE = 9  # 1 when the view's elements are consecutive
+G_SPAN = 10  # elements from the first to the last, that one included
+G_CELLS = 11  # where the rows of a shareable buffer that is moved whole are named, or 0 (see :mod:`.sharing`)
+G_POOL = 12  # head of the list of its free rows
+G_SIZE = 13
+
+# A slot: what one move of a PE is doing. A PE has one for each handle and one for its blocking moves.
+P_NEXT = 0  # in the list of those that wait for words of a channel
+P_GROUP = 1
+P_PE = 2  # the PE, plus OUT times the dense color that a stream-through sends to
 P_ADDR = 3
-P_VIEW = 4
-P_N = 5
-P_DTYPE = 6
-P_START = 7  # when its first word may be taken
-P_HANDLE = 8
-P_OUT = 9  # dense color that a stream-through sends to
-P_ROW = 10  # row of the metrics
-P_CALL = 11
-P_PERIOD = 12  # cycles per word
-P_HOPS = 13
-P_STAGES = 14
+P_START = 4  # when its first word may be taken or is sent; when it has ended, the time of its end
+P_STATE = 5  # IDLE, FLYING or DONE, plus COLOR times its dense color
+P_HOPS = 6  # critical path at its start, then at its end
+P_STAGES = 7
+P_SIZE = 8
+IDLE, FLYING, DONE = 0, 1, 2
+COLOR = 4
+OUT = 1 << 32
 
+# A node. A send that waits for room:
+N_NEXT = 0
 S_OWNER = 1
 S_HANDLE = 2
 S_TIME = 3
 S_HOPS = 4
 S_STAGES = 5
 S_LEFT = 6  # places that still lack room
-S_CALL = 7
-
-W_TARGET = 1  # words that the queue's owner must have taken
+S_END = 7  # when it ends if no place lacks room
+S_WORDS = 8  # words that found no room when they were sent
+# .. and one place where it waits:
+W_TARGET = 1  # words that the channel's PE must have taken
 W_SEND = 2
-N_COLUMNS = 16
+N_SIZE = 9
 
-# The queue of one PE and color: messages that have arrived and moves that wait for them.
-F_MESSAGE_HEAD = 0
-F_MESSAGE_TAIL = 1
-F_POST_HEAD = 2
-F_POST_TAIL = 3
-F_ELEMENTS = 4  # elements that have arrived and were not taken
-F_ENTERED = 5  # words that ever arrived
-F_TAKEN = 6  # words that were ever taken
-F_CHUNK = 7  # F_TAKEN before the latest take, whose first and last word were taken at:
-F_CHUNK_FIRST = 8
-F_CHUNK_LAST = 9
-F_ROOM_HEAD = 10  # sends that wait for room
-F_COLUMNS = 12
+# A channel: one color at one PE and its router. The fields that every message meets share a cache line.
+F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
+F_POST_HEAD = 1  # moves that wait for words
+F_ELEMENTS = 2  # elements that have arrived and were not taken
+F_ENTERED = 3  # words that ever arrived
+F_TAKEN = 4  # words that were ever taken
+F_CHUNK = 5  # F_TAKEN before the latest take, whose first and last word were taken at:
+F_CHUNK_FIRST = 6
+F_CHUNK_LAST = 7
+F_POST_TAIL = 8
+F_MESSAGE_HEAD = 9  # messages that have arrived
+F_MESSAGE_TAIL = 10
+F_ROOM_HEAD = 11  # sends that wait for room
+F_SINCE = 12  # when the route took effect
+F_BEFORE = 13  # the source port + 1 of the route before
+F_PASSED = 14  # when the last word of another PE had passed the router
+F_OWN = 15  # when the last word of this PE had passed
+F_SIZE = 16
 
 # Words that wait at a router port.
 K_HEAD = 0
 K_TAIL = 1
 K_WORDS = 2
-K_COLUMNS = 3
+K_SIZE = 3
 
-# A handle of a PE.
-H_STATE = 0  # IDLE, FLYING or DONE
-H_TIME = 1
-H_HOPS = 2
-H_STAGES = 3
-H_KIND = 4
-H_COLOR = 5
-H_CALL = 6
-H_LOW = 7  # memory it holds, [low, high)
-H_HIGH = 8
-H_COLUMNS = 10
-IDLE, FLYING, DONE = 0, 1, 2
-
-# A PE.
+# A PE, with its RAMP's links.
 E_CLOCK = 0
 E_HOPS = 1
 E_STAGES = 2
-E_BLOCKED = 3  # why it does not run: one of the constants below
-E_ON = 4  # the handle it waits for, or the dense color
-E_CALL = 5  # the instruction it waits in
-E_ROW = 6
-E_RECEIVES = 7  # asynchronous moves under way, by direction
-E_SENDS = 8
-E_MOVES = 9
-E_COLUMNS = 10
+E_MOVES = 3  # asynchronous moves under way: receives + MANY * sends + MANY**2 * all
+E_RAMP_IN = 4  # a link
+E_RAMP_OUT = 8  # a link
+E_BLOCKED = 12  # why it does not run: one of the constants below
+E_ON = 13  # the handle it waits for, or the dense color
+E_CALL = 14  # the instruction it waits in
+E_ROW = 15  # the row of the metrics that its waiting belongs to
+E_SIZE = 16
+MANY = 1 << 20
 RUNNING, ON_WORDS, ON_ROOM, ON_HANDLE, ON_ROUTE = 0, 1, 2, 3, 4
 
 # Kinds of moves.
-SEND, RECV, RECV_ADD, RECV_MAX, STREAM_COPY, STREAM_ADD, STREAM_MAX = 0, 1, 2, 3, 4, 5, 6
+SEND, RECV, RECV_ADD, RECV_MAX, STREAM_COPY, STREAM_ADD, STREAM_MAX, ROUTE = 0, 1, 2, 3, 4, 5, 6, 7
 KINDS = {
     "send": SEND,
     "recv": RECV,
@@ -128,66 +142,108 @@ DTYPES = {"f32": F32, "f16": F16, "bf16": BF16, "i32": I32}
 
 # Router ports; the opposite of port p is (p + 2) % 4 for the four directions.
 NORTH, EAST, SOUTH, WEST, RAMP = 0, 1, 2, 3, 4
+PORTS = 5
 PORT_NUMBERS = {"N": NORTH, "E": EAST, "S": SOUTH, "W": WEST, "RAMP": RAMP}
-LINKS = 6  # per router: the four directions, RAMP from the PE, RAMP to the PE
-RAMP_IN, RAMP_OUT = 4, 5
+SIDES = 4  # directions of a router
 
 # A link.
 L_FIRST = 0  # the latest interval in which it was busy, [first, end), and the words in it
 L_END = 1
 L_BUSY = 2
 L_WORDS = 3  # words it ever carried
-L_COLUMNS = 4
-
-# A route of one router and dense color.
-R_CONFIG = 0  # source port + 1, plus 8 times the mask of destination ports; 0 for no route
-R_SINCE = 1  # when it took effect
-R_BEFORE = 2  # the source port + 1 of the configuration before
-R_PASSED = 3  # when the last word of another PE had passed
-R_OWN = 4  # when the last word of this PE had passed
-R_COLUMNS = 5
+L_SIZE = 4
 
 # A place where words leave to the host.
 O_BASE = 0  # in ``memory``
 O_EXPECTED = 1
 O_GOT = 2
 O_DTYPE = 3
-O_COLUMNS = 4
+O_SIZE = 4
 
-# A view: four extents, then four strides, then 1 when its elements are consecutive.
-V_DENSE = 8
-V_COLUMNS = 9
+# A view: four extents, then four strides.
+V_EXTENT = 0
+V_STRIDE = 4
+V_SIZE = 8
 
-# Metrics by row.
+# A row of the metrics.
 T_WORDS = 0
 T_WAIT = 1
-T_COLUMNS = 2
+T_SIZE = 2
 
-# Single counters.
-C_MESSAGE_TOP = 0
-C_NODE_TOP = 1
-C_NODE_FREE = 2
-C_MEMORY_TOP = 3
-C_WOKEN = 4
-C_WORK_HEAD = 5
-C_WORK_TAIL = 6
-C_LATEST = 7
-C_CONTENDED = 8
-C_STALLED = 9
-C_ROUTE_WRITES = 10
-C_HOST_IN = 11
-C_HOST_OUT = 12
-C_ERROR = 13  # one of the constants below, and what it concerns:
-C_ERROR_PE = 14
-C_ERROR_COLOR = 15
-C_ERROR_CALL = 16
-C_ERROR_A = 17
-C_ERROR_B = 18
-C_LAST_HOPS = 19  # critical path of the latest host output
-C_LAST_STAGES = 20
-C_LAST_OUT = 21
-C_FREE_MESSAGES = 32  # heads of the lists of free messages, by size class
-C_COLUMNS = 64
+# The header, at address 0. Counters:
+C_MESSAGE_TOP = 1
+C_NODE_TOP = 2
+C_NODE_FREE = 3
+C_MEMORY_TOP = 4
+C_WOKEN = 5
+C_WORK_HEAD = 6
+C_WORK_TAIL = 7
+C_LATEST = 8
+C_CONTENDED = 9
+C_STALLED = 10
+C_ROUTE_WRITES = 11
+C_HOST_IN = 12
+C_HOST_OUT = 13
+C_ERROR = 14  # one of the constants below, and what it concerns:
+C_ERROR_PE = 15
+C_ERROR_COLOR = 16
+C_ERROR_CALL = 17
+C_ERROR_A = 18
+C_ERROR_B = 19
+C_LAST_HOPS = 20  # critical path of the latest host output
+C_LAST_STAGES = 21
+C_LAST_OUT = 22
+# .. where the tables start, for P PEs, C dense colors, H handles and B buffers:
+A_PES = 32  # P records E
+A_CHANNELS = 33  # C * P records F
+A_SLOTS = 34  # (H + 1) * P records P; the last P are those of blocking moves
+A_PARKED = 35  # C * P * PORTS records K
+A_LINKS = 36  # P * SIDES records L
+A_NEIGHBOURS = 37  # P * SIDES router numbers, -1 beyond the region
+A_EXITS = 38  # C * P * SIDES addresses of records O, or 0
+A_PLACES = 39  # records O
+A_METRICS = 40  # records T
+A_VIEWS = 41  # records V
+A_GROUPS = 42  # records G
+A_WOKEN = 43  # P PE numbers: those whose move or wait ended in this call
+A_WORK = 44  # a ring of messages to send on
+A_STACK = 45  # STACK_DEPTH records Q
+A_COLORS = 46  # color -> dense color, -1 for one that the program does not route
+A_SWITCHED = 47  # C flags: 1 where a ``route`` instruction rewrites the color
+A_MESSAGES = 48  # records M
+A_NODES = 49  # records N
+A_CELLS = 50  # B * P addresses: where each buffer of a PE lies in ``memory``
+A_POOLS = 51  # heads of the lists of free rows
+# .. sizes:
+B_PES = 56
+B_COLORS = 57
+B_COLOR_LIMIT = 58
+B_WORK_MASK = 59  # entries of the ring, a power of two, less one
+B_MESSAGES_END = 60
+B_NODES_END = 61
+B_MEMORY_END = 62
+B_HANDLES = 63
+# .. the target's numbers:
+X_ISSUE = 64
+X_SETUP = 65
+X_LAUNCH = 66
+X_WAKEUP = 67
+X_HOP = 68
+X_RAMP = 69
+X_QUEUE_WORDS = 70
+X_WORD_BYTES = 71
+X_LINK_WORDS = 72
+X_RAMP_WORDS = 73
+X_ROUTE_WRITE = 74
+X_INPUT_QUEUES = 75
+X_OUTPUT_QUEUES = 76
+X_ASYNC_MOVES = 77
+# .. and heads of the lists of free messages, by size class.
+C_FREE_MESSAGES = 80
+HEADER_SIZE = 128
+
+#: Zero as compiled code's own integer: the literal would make a version of a function of its own.
+ZERO = np.int64(0)
 
 # Failures of a run that compiled code reports.
 (
@@ -206,59 +262,13 @@ C_COLUMNS = 64
     ERROR_HOST_OVERFLOW,
     ERROR_COLOR,
     ERROR_HELD,
-) = range(15)
+) = np.arange(15)
 
-
-class Timing(NamedTuple):
-    """The target's numbers that the fabric needs, as plain integers; ``*_period`` is by dtype."""
-
-    issue: int
-    setup: int
-    launch: int
-    wakeup: int
-    hop: int
-    ramp: int
-    queue_words: int
-    word_bytes: int
-    link_words: int
-    ramp_words: int
-    route_write: int
-    input_queues: int
-    output_queues: int
-    async_moves: int
-
-
-class State(NamedTuple):
-    """Everything that compiled code works on. P PEs, C dense colors, H handles."""
-
-    memory: Any  # f32[..]: all SRAM buffers, then messages; i32 buffers are held bit for bit
-    integers: Any  # i32[..]: the same memory
-    counters: Any  # i64[C_COLUMNS]
-    pes: Any  # i64[P, E_COLUMNS]
-    messages: Any  # i64[.., M_COLUMNS]
-    nodes: Any  # i64[.., N_COLUMNS]
-    queues: Any  # i64[P * C, F_COLUMNS]
-    handles: Any  # i64[P * H, H_COLUMNS]
-    routes: Any  # i64[C * P, R_COLUMNS]
-    parked: Any  # i64[C * P * 5, K_COLUMNS]
-    links: Any  # i64[P * LINKS, L_COLUMNS]
-    neighbours: Any  # i32[P, 4]: -1 beyond the region
-    exits: Any  # i32[C * P * 4]: place where words leave to the host, or 0
-    places: Any  # i64[.., O_COLUMNS]
-    views: Any  # i64[.., V_COLUMNS]
-    metrics: Any  # i64[.., T_COLUMNS]
-    woken: Any  # i32[P]: PEs whose move or wait ended in this call
-    work: Any  # i32[..]: messages to send on, a ring
-    color_numbers: Any  # i64[..]: color -> dense color, -1 for one the program does not route
-    switched: Any  # u1[C]: 1 where a ``route`` instruction rewrites the color
-    colors: int
-    handle_count: int
-    pe_count: int
-    timing: Timing
-
-
-def empty_counters() -> np.ndarray:
-    """Counters at the start of a run: record 0 of every kind is reserved."""
-    counters = np.zeros(C_COLUMNS, np.int64)
-    counters[C_MESSAGE_TOP] = counters[C_NODE_TOP] = 1
-    return counters
+# A router that a message still has to pass, on one of several branches: an entry of the stack.
+Q_ROUTER = 0
+Q_PORT = 1
+Q_FIRST = 2
+Q_LAST = 3
+Q_DISTANCE = 4
+Q_SIZE = 5
+STACK_DEPTH = 4096

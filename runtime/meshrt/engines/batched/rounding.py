@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.compiled import native_inline
+from meshrt.engines.batched.compiled import inline
 from meshrt.engines.batched.records import BF16, F16
 
 _U = np.uint32
 _HALF = np.float32(0.5)
 
 
-@native_inline
+@inline
 def round_f16(x):
     """The f16 nearest to an f32, as an f32: infinite from 65520 on, subnormal below 2**-14."""
     bits = np.float32(x).view(np.uint32)
@@ -26,16 +26,16 @@ def round_f16(x):
     return _U(value | sign).view(np.float32)
 
 
-@native_inline
+@inline
 def round_bf16(x):
     """The bf16 nearest to an f32, as an f32."""
     bits = np.float32(x).view(np.uint32)
     rounded = _U(_U(_U(bits + _U(0x7FFF)) + _U(_U(bits >> _U(16)) & _U(1))) & _U(0xFFFF0000))
     value = bits if _U(bits & _U(0x7FFFFFFF)) > _U(0x7F800000) else rounded
-    return value.view(np.float32)
+    return _U(value).view(np.float32)
 
 
-@native_inline
+@inline
 def round_to(x, dtype):
     """An f32 value as an element of the dtype."""
     if dtype == F16:
@@ -45,7 +45,7 @@ def round_to(x, dtype):
     return np.float32(x)
 
 
-@native_inline
+@inline
 def round_block(values, n, dtype):
     """Round the first n values of an array in place."""
     if dtype == F16:

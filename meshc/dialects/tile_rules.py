@@ -1,0 +1,144 @@
+"""What the table of the tile level cannot say: which operands are shards, which weights, and whose layouts agree.
+
+Each rule returns the reason why an operation is not legal, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from meshc.dialects.layout import Block, Cyclic, Heads
+from meshc.dialects.shard import ShardType
+from meshc.ir.core import Block as IRBlock
+from meshc.ir.core import Operation, TensorType, Value
+from meshc.ir.spec import Check
+
+
+def function(op: Operation) -> str | None:
+    """Its arguments are the model's inputs, whole: token ids of every sequence. All shards are cut for its grid."""
+    width, height, *ids = (op.attributes[key] for key in ("width", "height", "batch", "sequence"))
+    if min(width, height, *ids) < 1:
+        return "its extents must be positive"
+    for value in op.regions[0].args:
+        if not isinstance(value.type, TensorType) or value.type.shape != tuple(ids):
+            return f"an argument is not a tensor of {ids[0]} x {ids[1]} token ids"
+    for inner in op.walk():
+        for result in inner.results:
+            kind = result.type
+            if isinstance(kind, ShardType) and (kind.x.parts, kind.y) != (width, Block(ids[0] * ids[1], height)):
+                return f"{inner.name} gives a shard that is not cut for {width} x {height} PEs and these tokens"
+    return None
+
+
+def weight(op: Operation) -> str | None:
+    """A whole tensor."""
+    return None if isinstance(op.result.type, TensorType) else "its result is not a tensor"
+
+
+def shards(count: int | None = None) -> Check:
+    """The first ``count`` operands (all of them by default) and the results are shards, the other operands weights."""
+
+    def check(op: Operation) -> str | None:
+        first = len(op.operands) if count is None else count
+        if not _are_shards(op.results):
+            return "its result must be a shard"
+        if not _are_shards(op.operands[:first]):
+            return "it works on shards"
+        return None if _are_weights(op.operands[first:]) else "a parameter of it is not a weight"
+
+    return check
+
+
+def both(*checks: Check) -> Check:
+    """All checks, one after another."""
+
+    def check(op: Operation) -> str | None:
+        return next((reason for each in checks if (reason := each(op)) is not None), None)
+
+    return check
+
+
+def same_cut(op: Operation) -> str | None:
+    """Every operand that is a shard is cut as the result."""
+    if len({(v.type.y, v.type.x) for v in (*op.operands, op.result) if isinstance(v.type, ShardType)}) > 1:
+        return "its operands and its result are cut in different ways"
+    return None
+
+
+def by_heads(op: Operation) -> str | None:
+    """Operands and results lie by heads."""
+    for value in (*op.operands, *op.results):
+        if isinstance(value.type, ShardType) and not isinstance(value.type.x, Heads):
+            return "its operands and its result must lie by heads"
+    return None
+
+
+def norm(op: Operation) -> str | None:
+    """A norm of single heads works on heads."""
+    return by_heads(op) if op.attributes.get("heads") else None
+
+
+def embedding(op: Operation) -> str | None:
+    """A table and the token ids."""
+    table, ids = op.operands
+    block = ids.owner if ids.op is None else None
+    function = block.parent if isinstance(block, IRBlock) else None
+    if not _are_weights([table]) or function is None or function.name != "func":
+        return "it takes a weight and an argument of the function"
+    return None if _are_shards(op.results) else "its result must be a shard"
+
+
+def elementwise(op: Operation) -> str | None:
+    """Shards cut alike, feature vectors or one number."""
+    numbers = 1 if "scalar" in op.attributes else 0
+    if len(op.operands) + numbers != 2:
+        return f"a pair of operands is two, not {len(op.operands) + numbers} (operands and numbers)"
+    vectors = [v for v in op.operands if not isinstance(v.type, ShardType)]
+    if not _are_shards(op.results) or not _are_weights(vectors) or len(vectors) == len(op.operands):
+        return "its result and one operand must be shards, the other one too or a feature vector"
+    return same_cut(op)
+
+
+def gemm(op: Operation) -> str | None:
+    """One part for each result, its weight and bias among the operands."""
+    parts = op.attributes["parts"]
+    if len(parts) != len(op.results):
+        return f"it has {len(parts)} parts and {len(op.results)} results"
+    keys: dict[str, Callable[[object], bool]] = {
+        "weight": lambda v: type(v) is int and 0 < v < len(op.operands),
+        "order": lambda v: v in ("nk", "kn"),
+        "start": lambda v: type(v) is int,
+        "stop": lambda v: type(v) is int,
+    }
+    for part in parts:
+        if not isinstance(part, dict) or not all(key in part and valid(part[key]) for key, valid in keys.items()):
+            return "a part names its weight and bias (operands), order, start and stop"
+        if "bias" in part and not keys["weight"](part["bias"]):
+            return "a part's bias is one of the operands"
+    return shards(1)(op)
+
+
+def gemm_transposed(op: Operation) -> str | None:
+    """Its result lies in blocks, one for each row of the grid."""
+    reason = shards(1)(op)
+    if reason is None and not isinstance(op.result.type.x, Block | Cyclic):  # type: ignore[attr-defined]
+        return "its result must lie in blocks"
+    return reason
+
+
+def output(op: Operation) -> str | None:
+    """Shards, each with a name and a shape [batch, sequence, features]."""
+    names, shapes = op.attributes["names"], op.attributes["shapes"]
+    if not len(names) == len(shapes) == len(op.operands) or not all(isinstance(name, str) for name in names):
+        return "each operand has a name and a shape"
+    if not all(isinstance(s, tuple) and len(s) == 3 and all(type(n) is int for n in s) for s in shapes):
+        return "a shape is [batch, sequence, features]"
+    return shards()(op)
+
+
+def _are_shards(values: Sequence[Value]) -> bool:
+    return all(isinstance(v.type, ShardType) for v in values)
+
+
+def _are_weights(values: Sequence[Value]) -> bool:
+    return all(v.op is not None and v.op.name == "tile.weight" for v in values)

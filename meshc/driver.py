@@ -1,0 +1,217 @@
+"""The whole path from a model to a build: import, graph passes, the choice of a grid, lowering."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch.export import ExportedProgram
+
+from meshc.emit.program import emit_program
+from meshc.emit.weights import stored_weights
+from meshc.fitting import Fitting
+from meshc.frontend.imported import ImportedModel
+from meshc.frontend.importer import GRAPH_PIPELINE, import_exported
+from meshc.frontend.load import load_exported
+from meshc.ir.clone import clone
+from meshc.ir.core import Module
+from meshc.ir.printer import print_module
+from meshc.options import CompileOptions
+from meshc.passes.base import Pass, PassContext
+from meshc.passes.padding import padding_report
+from meshc.passes.pipeline import PassTiming, parse_pipeline, run_pipeline
+from meshrt.build import Build, write_build
+from meshrt.diagnostics import MeshError
+from meshrt.manifest import Manifest, ScalarBinding, TensorBinding
+from meshrt.program.model import Program
+from meshrt.program.printer import print_program
+from meshrt.progress import Progress
+from meshrt.target import Target, load_target
+
+#: Passes from the graph level to the mesh level, in order.
+LOWERING_PIPELINE = ("slice-layers", "tile", "select-kernels", "place", "allocate-colors", "plan-memory")
+#: The whole default pipeline.
+DEFAULT_PIPELINE = ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE))
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A compiled model: the build, and the IR of each level as text."""
+
+    build: Build
+    options: CompileOptions
+    levels: Mapping[str, str]
+    pass_times: tuple[PassTiming, ...] = ()
+    _report: list[Mapping[str, Any]] = field(default_factory=list, compare=False, repr=False)
+
+    def ir(self, level: str) -> str:
+        """The text of a level: ``graph``, ``tile``, ``mesh`` or ``program``."""
+        return self.levels[level]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the build directory."""
+        write_build(Path(path), self.build)
+        return Path(path)
+
+    def summary(self) -> str:
+        """One line: the grid and the memory of the fullest PE."""
+        d = self.build.manifest.details
+        return (
+            f"{d['grid'][0]}x{d['grid'][1]} PEs, {d['peak_bytes']:,} of {self.build.target.sram_bytes:,} bytes of SRAM "
+            f"({d['code_bytes']:,} of it code and runtime)"
+        )
+
+    def run(self, **inputs: Any) -> Mapping[str, Any]:
+        """Run on the emulated wafer: inputs by the names of the model's forward, outputs likewise (numpy arrays)."""
+        from meshrt.run import run_build
+
+        result = run_build(self.build, {name: _as_array(value) for name, value in inputs.items()})
+        self._report[:] = [result.report]
+        return result.outputs
+
+    def report(self) -> Mapping[str, Any]:
+        """The report (``meshc.report/1``) of the last run. Raises M0501 before the first."""
+        if not self._report:
+            raise MeshError("M0501", "there is no report before the first run", helps=["call run(...) first"])
+        return self._report[0]
+
+
+def compile_model(
+    source: str | Path | ExportedProgram,
+    options: CompileOptions,
+    progress: Progress | None = None,
+    dump_ir: Path | None = None,
+    until: str = "program",
+    name: str | None = None,
+) -> CompiledModel:
+    """Compile a model file or an exported program.
+
+    ``until`` stops after a level (``graph``, ``tile``, ``mesh``, ``program``). Raises the diagnostics
+    of the front end (M01xx) and of compilation (M04xx).
+    """
+    progress = progress or Progress()
+    target = load_target(options.target)
+    if options.grid is not None:
+        check_grid(options.grid, target)
+    passes = parse_pipeline(options.pipeline or DEFAULT_PIPELINE)
+    progress.stage("reading the model")
+    imported = _import(source, options, name)
+    options = _with_extents(options, imported)
+    context = PassContext(imported.weights, options, target)
+    module = clone(imported.module)
+    fitted = options
+    levels: dict[str, str] = {}
+    padding: Mapping[str, object] = {}
+    timings: tuple[PassTiming, ...] = ()
+    done = 0
+    for level, stop in _stops(passes):
+        if level == "tile":
+            progress.stage("fitting the model into the wafer")
+            fitted = Fitting(module, passes[done:], imported, target).fit(options)
+            context = replace(context, options=fitted)
+            progress.stage("lowering")
+        timings += run_pipeline(module, passes[done:stop], context, dump_dir=dump_ir, done=done)
+        done = stop
+        if module.level != level:
+            raise MeshError(
+                "M0404",
+                f"the pipeline ends at the {module.level} level",
+                helps=[f"to come to the {until} level it needs the passes {', '.join(LOWERING_PIPELINE[1:])}"],
+            )
+        levels[level] = print_module(module)
+        if level == "tile":
+            padding = padding_report(module)
+        if level == until:
+            return CompiledModel(_empty_build(target), fitted, levels, timings)
+    progress.stage("emitting the program")
+    program = emit_program(module)
+    levels["program"] = print_program(program)
+    build = _build(program, module, imported, fitted, target, padding)
+    return CompiledModel(build, fitted, levels, timings)
+
+
+def _stops(passes: tuple[Pass, ...]) -> list[tuple[str, int]]:
+    """After how many passes the IR should have come to each level."""
+
+    def first(name: str) -> int:
+        return next((i for i, each in enumerate(passes) if each.name == name), len(passes))
+
+    return [("graph", first("tile")), ("tile", first("place")), ("mesh", len(passes))]
+
+
+def _with_extents(options: CompileOptions, imported: ImportedModel) -> CompileOptions:
+    """The options with the batch and sequence length of the imported model's first input."""
+    shape = imported.inputs[0].shape if imported.inputs else ()
+    return replace(options, batch=shape[0], seq=shape[1]) if len(shape) == 2 else options
+
+
+def check_grid(grid: tuple[int, int], target: Target) -> None:
+    """Raise M0407 where the grid is larger than the fabric."""
+    width, height = grid
+    if width > target.fabric_width or height > target.fabric_height:
+        raise MeshError(
+            "M0407",
+            f"a grid of {width}x{height} PEs does not fit on {target.name}, whose fabric has "
+            f"{target.fabric_width}x{target.fabric_height}",
+            helps=[f"choose a grid of at most {target.fabric_width}x{target.fabric_height}, or another --target"],
+        )
+
+
+def _import(source: str | Path | ExportedProgram, options: CompileOptions, name: str | None) -> ImportedModel:
+    if isinstance(source, ExportedProgram):
+        return import_exported(source, batch=options.batch, seq=options.seq, name=name or "model")
+    path = Path(source)
+    loaded = load_exported(path, options.batch, options.seq)
+    return import_exported(
+        loaded.exported_program,
+        batch=options.batch,
+        seq=options.seq,
+        name=name or path.stem,
+        tokenizer_files=loaded.tokenizer_files,
+    )
+
+
+def _build(
+    program: Program,
+    module: Module,
+    imported: ImportedModel,
+    options: CompileOptions,
+    target: Target,
+    padding: Mapping[str, object],
+) -> Build:
+    region = program.regions[0]
+    attributes = module.body.ops[0].attributes
+    ports = {way: [port for port in region.ports if port.direction == way] for way in ("in", "out")}
+    has_data = all(t.device.type != "meta" for t in imported.weights.values())
+    manifest = Manifest(
+        model=imported.name,
+        model_digest=imported.digest,
+        phase=options.phase,
+        inputs=tuple(TensorBinding(p.name, "i64", p.shape, region.name, p.name) for p in ports["in"]),
+        outputs=tuple(TensorBinding(p.name, "f32", p.shape, region.name, p.name) for p in ports["out"]),
+        scalars=(ScalarBinding(region.name, "length", ports["in"][0].name, 1),),
+        timing_only=not has_data,
+        options=options.to_json(),
+        versions={name: importlib.metadata.version(name) for name in ("meshc", "torch")},
+        details={
+            "grid": [region.width, region.height],
+            "peak_bytes": attributes["peak_bytes"],
+            "code_bytes": attributes["code_bytes"],
+            "padding": padding,
+        },
+    )
+    weights = stored_weights(program, imported.weights) if has_data else {}
+    return Build(program, weights, manifest, target, imported.tokenizer_files)
+
+
+def _empty_build(target: Target) -> Build:
+    """What a compilation that stops early has: no program."""
+    return Build(Program(), {}, Manifest("", "", "", (), ()), target)
+
+
+def _as_array(value: Any) -> Any:
+    """A torch tensor as a numpy array; anything else as it is."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value

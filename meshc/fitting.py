@@ -1,0 +1,130 @@
+"""Which grid a model gets: the smallest square whose PEs hold its program, found by lowering to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from meshc.frontend.imported import ImportedModel
+from meshc.ir.clone import clone
+from meshc.ir.core import Module, Operation, TensorType, Value
+from meshc.ir.name_templates import NameTemplate
+from meshc.options import DEFAULT_CHUNK_ELEMENTS, CompileOptions
+from meshc.passes.base import Pass, PassContext
+from meshc.passes.pipeline import run_pipeline
+from meshrt.diagnostics import MeshError
+from meshrt.target import Target
+
+#: Chunk sizes of token tables to try, from the fastest to the one that takes the least SRAM.
+CHUNKS = (DEFAULT_CHUNK_ELEMENTS, DEFAULT_CHUNK_ELEMENTS // 2, DEFAULT_CHUNK_ELEMENTS // 4)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Lowers one graph to grid after grid."""
+
+    graph: Module
+    passes: tuple[Pass, ...]
+    imported: ImportedModel
+    target: Target
+
+    def fit(self, options: CompileOptions) -> CompileOptions:
+        """The options with a grid and a chunk size that fit. Raises M0401 where none does."""
+        found = self.smallest_square(options) if options.grid is None else self.on_grid(options, options.grid)
+        if isinstance(found, MeshError):
+            d = found.diagnostic
+            raise MeshError(d.code, d.message, place=d.place, notes=d.notes, helps=[self._advice(options)])
+        return found
+
+    def on_grid(self, options: CompileOptions, grid: tuple[int, int]) -> CompileOptions | MeshError:
+        """The options with this grid and the fastest chunk size that fits, or the diagnostic where none does."""
+        results = (self._attempt(replace(options, grid=grid, chunk_elements=chunk)) for chunk in CHUNKS)
+        found: CompileOptions | MeshError = next(results)
+        for other in results:
+            if isinstance(found, CompileOptions):
+                break
+            found = other
+        return found
+
+    def smallest_square(self, options: CompileOptions) -> CompileOptions | MeshError:
+        """The options for the smallest square that fits, or the diagnostic of the fabric's largest."""
+        largest = min(self.target.fabric_width, self.target.fabric_height)
+        for side in range(min(self._least_side(options), largest), largest):
+            # Where the chunk that takes the least does not fit, none does.
+            if isinstance(
+                self._attempt(replace(options, grid=(side, side), chunk_elements=CHUNKS[-1])), CompileOptions
+            ):
+                return self.on_grid(options, (side, side))
+        return self.on_grid(options, (largest, largest))
+
+    def _attempt(self, options: CompileOptions) -> CompileOptions | MeshError:
+        """Lower with these options: gives them back, or the diagnostic where the SRAM is too small."""
+        try:
+            run_pipeline(clone(self.graph), self.passes, PassContext(self.imported.weights, options, self.target))
+        except MeshError as error:
+            if error.diagnostic.code != "M0401":
+                raise
+            return error
+        return options
+
+    def _advice(self, options: CompileOptions) -> str:
+        """What would fit where the grid that was asked for, or any square, does not."""
+        less = "use fewer layers (--layers A:B) or a shorter --seq"
+        if options.grid is not None:
+            square = self.smallest_square(options)
+            if isinstance(square, CompileOptions):
+                return f"the smallest square that fits is {_text(square.grid)} (--grid, or leave it out); or {less}"
+        fabric = (self.target.fabric_width, self.target.fabric_height)
+        if isinstance(self.on_grid(options, fabric), CompileOptions):
+            return (
+                f"no square of {self.target.name} holds it, the whole fabric does (--grid {_text(fabric)}); or {less}"
+            )
+        return f"no grid of {self.target.name} holds it: {less}"
+
+    def _least_side(self, options: CompileOptions) -> int:
+        """A side below which the weights alone do not fit."""
+        element_bytes = 4 if options.dtype == "f32" else 2
+        room = max(1, self.target.sram_bytes - self.target.runtime_bytes)
+        return max(1, math.isqrt(placed_elements(self.graph) * element_bytes // room))
+
+
+def placed_elements(graph: Module) -> int:
+    """Elements of weights that any grid must hold: each once, all layers; of position tables the rows in use."""
+    found: dict[object, int] = {}
+    for op in graph.walk():
+        for value in op.operands:
+            if value.op is not None and value.op.name == "graph.weight":
+                rows, elements = _elements_read(op, value)
+                found[value.op.attributes["name"], rows] = elements * _rounds(value.op)
+    return sum(found.values())
+
+
+def _elements_read(op: Operation, weight: Value) -> tuple[object, int]:
+    """Which rows of a weight an operation reads (None: all), and how many elements these have."""
+    assert isinstance(weight.type, TensorType)
+    shape = weight.type.shape
+    rows = op.attributes.get("rows")
+    if op.name == "graph.linear" and rows is not None:
+        outputs = shape[0] if op.attributes["weight"] == "nk" or len(shape) == 1 else shape[1]
+        return rows, math.prod(shape) // outputs * (rows[1] - rows[0])
+    index = op.operands[1].op if op.name == "graph.embedding" else None
+    if index is not None and index.name == "graph.positions":
+        tokens = index.result.type
+        assert isinstance(tokens, TensorType)
+        return "positions", tokens.shape[0] * shape[1]
+    return None, math.prod(shape)
+
+
+def _rounds(weight: Operation) -> int:
+    """How many tensors a weight's name stands for."""
+    counters = NameTemplate.of(weight.attributes["name"]).counters
+    rounds, block = 1, weight.parent
+    while block is not None and block.parent is not None:
+        if block.parent.attributes.get("counter") in counters:
+            rounds *= block.parent.attributes["count"]
+        block = block.parent.parent
+    return rounds
+
+
+def _text(grid: tuple[int, int] | None) -> str:
+    return "x".join(map(str, grid or ()))

@@ -1,0 +1,131 @@
+"""Host ports: inputs become streams that enter at edge routers, streams that leave become outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from meshrt.diagnostics import MeshError
+from meshrt.engines.batched import moves
+from meshrt.engines.batched.index_cache import RegionNames
+from meshrt.engines.batched.placement import to_dtype
+from meshrt.engines.batched.records import (
+    C_MEMORY_TOP,
+    DO_INJECT,
+    DTYPES,
+    M_ADDR,
+    O_BASE,
+    O_DTYPE,
+    O_EXPECTED,
+    O_GOT,
+    O_SIZE,
+    PORT_NUMBERS,
+    SIDES,
+    X_WORD_BYTES,
+)
+from meshrt.engines.batched.sram import rect_pes
+from meshrt.engines.batched.state import Tables
+from meshrt.engines.batched.tracing import NO_PATHS
+from meshrt.program.cost import words
+from meshrt.program.expr import evaluate, names_in
+from meshrt.program.model import Port, Region
+
+
+def edge_counts(port: Port, region: Region, names: RegionNames) -> tuple[np.ndarray, np.ndarray]:
+    """PEs of a port, as numbers in their region, and how many elements each carries."""
+    local = rect_pes(port.rect, region, 0)
+    bindings = {n: a[local] for n, a in names.per_pe.items()} | names.scalars
+    counts = evaluate(port.count, {n: bindings[n] for n in names_in(port.count)}, names.tables)
+    return local, np.broadcast_to(np.asarray(counts, np.int64), local.shape)
+
+
+def entries(port: Port, names: RegionNames, pe: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat index in the port's tensor of each element of one edge PE, and which of them lie inside."""
+    bindings: dict = {n: int(a[pe]) for n, a in names.per_pe.items()} | names.scalars
+    bindings["e"] = np.arange(count, dtype=np.int64)
+    flat = np.zeros(count, np.int64)
+    inside = np.ones(count, bool)
+    for extent, expr in zip(port.shape, port.indices, strict=True):
+        index = np.broadcast_to(
+            np.asarray(evaluate(expr, {n: bindings[n] for n in names_in(expr)}, names.tables), np.int64), (count,)
+        )
+        inside &= (index >= 0) & (index < extent)
+        flat = flat * extent + np.where(inside, index, 0)
+    return np.where(inside, flat, 0), inside
+
+
+class Outputs:
+    """Where outgoing words are collected until the run is over."""
+
+    def __init__(self, tables: Tables):
+        self._tables = tables
+        self._places: list[tuple[Port, RegionNames, int, int]] = []
+
+    def open(self, port: Port, region: Region, names: RegionNames, first: int) -> None:
+        """Make room for what will leave through a port; ``first`` is the region's first PE."""
+        tables = self._tables
+        places = tables.places
+        local, counts = edge_counts(port, region, names)
+        color = int(tables.color_numbers[port.color])
+        for pe, count in zip(local.tolist(), counts.tolist(), strict=True):
+            number = len(self._places) + 1
+            places[number, O_BASE] = tables.header[C_MEMORY_TOP]
+            places[number, O_EXPECTED] = max(0, count)
+            places[number, O_DTYPE] = DTYPES[port.dtype]
+            tables.header[C_MEMORY_TOP] += max(0, count)
+            exit_at = (color * tables.pe_count + first + pe) * SIDES + PORT_NUMBERS[port.side]
+            tables.exits[exit_at] = tables.starts["places"] + number * O_SIZE
+            self._places.append((port, names, pe, max(0, count)))
+
+    def collect(self) -> dict[str, np.ndarray]:
+        """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""
+        tables = self._tables
+        places = tables.places
+        tensors: dict[str, np.ndarray] = {}
+        for number, (port, names, pe, count) in enumerate(self._places, start=1):
+            base, got = int(places[number, O_BASE]), int(places[number, O_GOT])
+            if got != count:
+                x, y = int(names.per_pe["x"][pe]), int(names.per_pe["y"][pe])
+                raise MeshError(
+                    "M0510", f"port {port.name!r} got {got} of {count} elements from PE ({x}, {y}) before the end"
+                )
+            memory = tables.integers if port.dtype == "i32" else tables.memory
+            tensor = tensors.setdefault(port.name, np.zeros(port.shape, memory.dtype))
+            flat, inside = entries(port, names, pe, count)
+            tensor.reshape(-1)[flat[inside]] = memory[base : base + count][inside]
+        return tensors
+
+
+def feed(tables: Tables, port: Port, region: Region, names: RegionNames, first: int, tensor: np.ndarray) -> None:
+    """Send an input tensor into the region through a port, from time 0 on."""
+    local, counts = edge_counts(port, region, names)
+    values = to_dtype(tensor, port.dtype).reshape(-1)
+    color = int(tables.color_numbers[port.color])
+    for pe, count in zip(local.tolist(), counts.tolist(), strict=True):
+        if count <= 0:
+            continue
+        flat, inside = entries(port, names, pe, count)
+        total = words(count, port.dtype, int(tables.header[X_WORD_BYTES]))
+        m = moves.host_message(
+            tables.records_at, count, first + pe, PORT_NUMBERS[port.side], color, DTYPES[port.dtype], total
+        )
+        at = int(tables.records[m + M_ADDR])
+        memory = tables.integers if port.dtype == "i32" else tables.memory
+        memory[at : at + count] = np.where(inside, values[flat] if values.size else 0, 0)
+    nothing = np.zeros(1, np.int64)
+    nobody = np.zeros(0, np.int32)
+    moves.move(tables.records_at, tables.memory_at, DO_INJECT, 0, nobody, nothing, nothing, nothing, nothing, NO_PATHS)
+
+
+def check_input(port: Port, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The tensor of an input port. Raises M0514 when it is missing or has another shape or kind."""
+    if port.name not in inputs:
+        raise MeshError("M0514", f"the run needs an input {port.name!r} of shape {list(port.shape)}")
+    tensor = np.asarray(inputs[port.name])
+    if tensor.shape != port.shape:
+        raise MeshError("M0514", f"input {port.name!r} has shape {list(tensor.shape)}, not {list(port.shape)}")
+    if tensor.dtype.kind not in ("iu" if port.dtype == "i32" else "fiu"):
+        kind = "integers" if port.dtype == "i32" else "numbers"
+        raise MeshError("M0514", f"input {port.name!r} has dtype {tensor.dtype}; {kind} are expected")
+    return tensor

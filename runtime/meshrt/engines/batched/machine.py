@@ -1,0 +1,225 @@
+"""A machine made of a program and a target, run once: state in, outputs and counts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshrt.diagnostics import MeshError
+from meshrt.engines.batched.failures import Explainer
+from meshrt.engines.batched.flatten import Execute, LinearCode, flatten
+from meshrt.engines.batched.held import WatchedPreparer
+from meshrt.engines.batched.hostio import Outputs, check_input, feed
+from meshrt.engines.batched.index_cache import IndexCache, RegionNames
+from meshrt.engines.batched.metrics import Metrics, Row
+from meshrt.engines.batched.pe_sets import PeSets
+from meshrt.engines.batched.placement import load_placements
+from meshrt.engines.batched.prepare import Preparer, route_config
+from meshrt.engines.batched.records import (
+    C_ERROR,
+    C_LAST_HOPS,
+    C_LAST_OUT,
+    C_LAST_STAGES,
+    E_CLOCK,
+    E_HOPS,
+    E_STAGES,
+    F_CONFIG,
+)
+from meshrt.engines.batched.scheduler import Scheduler, code_run
+from meshrt.engines.batched.sram import Sram, rect_pes
+from meshrt.engines.batched.state import Tables, make_tables
+from meshrt.program.expr import Int
+from meshrt.program.model import Instruction, Program, instructions_in
+from meshrt.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run left behind. ``hops`` and ``stages`` belong to the PE or output that ended last."""
+
+    outputs: dict[str, np.ndarray]
+    cycles: int
+    hops: int
+    stages: int
+    rows: list[Row]
+    clocks: np.ndarray
+    tables: Tables
+
+
+class Machine:
+    """Builds the state for one run and runs it."""
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        weights: Mapping,
+        inputs: Mapping[str, np.ndarray],
+        scalars: Mapping[str, Mapping[str, int]],
+        *,
+        per_layer: bool = False,
+        checked: bool = False,
+        max_cycles: int | None = None,
+        text: Sequence[str] = (),
+    ):
+        self._program = program
+        self._target = target
+        self._max_cycles = max_cycles
+        self._checked = checked
+        sizes = [r.width * r.height for r in program.regions]
+        self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
+        self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
+        self._sram = Sram(program, self._bases, sum(sizes))
+        self._codes: list[tuple[int, LinearCode]] = []
+        instructions: list[Instruction] = []
+        for r, region in enumerate(program.regions):
+            for code in region.codes:
+                linear = flatten(code, len(instructions))
+                instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
+                self._codes.append((r, linear))
+        self._handles = [_handles(linear) for _, linear in self._codes]
+        colors = _colors(program, instructions, target)
+        ports = [port for region in program.regions for port in region.ports]
+        self._tables = make_tables(
+            target,
+            program.regions,
+            self._bases,
+            colors,
+            _switched(instructions, colors),
+            max((len(h) for h in self._handles), default=1),
+            len(self._sram.rows),
+            self._sram.elements,
+            sum(int(np.prod(port.shape)) for port in ports),
+            1 + sum(port.rect.count for port in ports),
+        )
+        self._sram.attach(self._tables)
+        self._sets = PeSets()
+        self._index = IndexCache(self._names, self._bases)
+        self._metrics = Metrics(self._tables.metrics, per_layer)
+        names = {number: name for table in self._handles for name, number in table.items()}
+        self._explain = Explainer(program, self._bases, self._tables, instructions, colors, names, text)
+        parts = (self._tables, self._sram, self._index, target, self._sets)
+        self._preparer = WatchedPreparer(*parts, self._explain) if checked else Preparer(*parts)
+        self._outputs = Outputs(self._tables)
+        self._load(weights, inputs)
+
+    def _load(self, weights: Mapping, inputs: Mapping[str, np.ndarray]) -> None:
+        tables, sram = self._tables, self._sram
+        for r, region in enumerate(self._program.regions):
+            base, names = self._bases[r], self._names[r]
+            for route in region.routes:
+                pes = rect_pes(route.rect, region, base)
+                dense = int(tables.color_numbers[route.color])
+                config = route_config(route.source, route.destinations)
+                tables.channels[dense * tables.pe_count + pes, F_CONFIG] = config
+            for row, pes in load_placements(region, r, base, names, sram, tables.memory, weights):
+                sram.claim(tables.memory_at, row, pes.astype(np.int32), True)
+            for port in region.ports:
+                if port.direction == "out":
+                    self._outputs.open(port, region, names, base)
+        for r, region in enumerate(self._program.regions):
+            for port in region.ports:
+                if port.direction == "in":
+                    tensor = check_input(port, inputs)
+                    feed(tables, port, region, self._names[r], self._bases[r], tensor)
+                    self._check()
+
+    def _check(self) -> None:
+        if self._tables.header[C_ERROR] != 0:
+            raise self._explain.failure()
+
+    def run(self) -> Finished:
+        """Run all codes to their end.
+
+        Raises M0500 for a deadlock, M0518 for words left over, M0530 past ``max_cycles``
+        and M05xx for what else fails.
+        """
+        runs = [
+            code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
+        ]
+        scheduler = Scheduler(
+            self._tables,
+            runs,
+            self._sets,
+            self._index,
+            self._preparer,
+            self._target,
+            self._metrics,
+            self._check,
+            self._max_cycles,
+        )
+        for i, (r, linear) in enumerate(self._codes):
+            pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
+            scheduler.start(i, self._sets.intern(r, np.sort(pes)))
+        scheduler.run()
+        stuck = scheduler.waiting()
+        if len(stuck):
+            raise self._explain.deadlock(stuck)
+        left = self._explain.leftovers()
+        if left is not None:
+            raise left
+        return self._finished()
+
+    def _finished(self) -> Finished:
+        tables = self._tables
+        clocks = tables.pes[:, E_CLOCK].copy()
+        c = tables.header
+        cycles, hops, stages = int(c[C_LAST_OUT]), int(c[C_LAST_HOPS]), int(c[C_LAST_STAGES])
+        if len(clocks) and int(clocks.max()) >= cycles:
+            cycles = int(clocks.max())
+            last = tables.pes[clocks == cycles]
+            stages, hops = min(zip(last[:, E_STAGES].tolist(), last[:, E_HOPS].tolist(), strict=True))
+        return Finished(self._outputs.collect(), cycles, hops, stages, self._metrics.finish(), clocks, tables)
+
+
+def check_scalars(program: Program, scalars: Mapping[str, Mapping[str, int]]) -> None:
+    """Every runtime scalar has a value in its bounds. Raises M0516."""
+    for region in program.regions:
+        given = scalars.get(region.name, {})
+        for scalar in region.scalars:
+            if scalar.name not in given:
+                raise MeshError("M0516", f"the run needs a value for scalar {scalar.name} of region {region.name}")
+            if not scalar.low <= given[scalar.name] <= scalar.high:
+                raise MeshError(
+                    "M0516",
+                    f"scalar {scalar.name} of region {region.name} is {given[scalar.name]}; "
+                    f"it lies from {scalar.low} to {scalar.high}",
+                )
+
+
+def _handles(linear: LinearCode) -> dict[str, int]:
+    """Number of each handle that a code uses, in the order of its text."""
+    numbers: dict[str, int] = {}
+    for instruction in instructions_in(linear.code.body):
+        for option in ("async", "handle"):
+            name = instruction.option(option)
+            if name is not None:
+                numbers.setdefault(str(name), len(numbers))
+    return numbers
+
+
+def _colors(program: Program, instructions: Sequence[Instruction], target: Target) -> list[int]:
+    """Colors of routes, ``route`` instructions and ports, in ascending order."""
+    found: set[int] = set()
+    for region in program.regions:
+        found |= {route.color for route in region.routes} | {port.color for port in region.ports}
+    for instruction in instructions:
+        if instruction.opcode == "route":
+            color = instruction.option("color")
+            # A color that follows from coordinates may be any that the target has.
+            found |= {color.value} if isinstance(color, Int) else set(range(target.colors))
+    return sorted(found)
+
+
+def _switched(instructions: Sequence[Instruction], colors: Sequence[int]) -> list[bool]:
+    """For each color, whether a ``route`` instruction rewrites it."""
+    switched = [False] * len(colors)
+    for instruction in instructions:
+        if instruction.opcode == "route":
+            color = instruction.option("color")
+            if not isinstance(color, Int):
+                return [True] * len(colors)
+            switched[colors.index(color.value)] = True
+    return switched

@@ -1,0 +1,72 @@
+"""What each source operation costs: cycles, work and words, counted while the program runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshrt.engines.batched.prepare import Prepared
+from meshrt.engines.batched.records import T_WAIT, T_WORDS
+
+
+@dataclass(slots=True)
+class Row:
+    """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs."""
+
+    op: int
+    layer: int | None
+    cycles: int = 0
+    busy: int = 0
+    macs: int = 0
+    instructions: int = 0
+    words: int = 0
+    waits: int = 0
+
+
+class Metrics:
+    """Rows by operation. ``table`` is the part that compiled code counts: words and waits."""
+
+    def __init__(self, table: np.ndarray, per_layer: bool):
+        self._table = table
+        self._per_layer = per_layer
+        self._numbers: dict[tuple[int, int | None], int] = {}
+        self.rows: list[Row] = []
+        self.latest = 0
+
+    def row(self, op: int, counters: tuple[int, ...]) -> int:
+        """Number of the row of an operation; with ``per_layer``, of one iteration of the outermost loop."""
+        key = (op, counters[0] if self._per_layer and counters else None)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.rows)
+            self.rows.append(Row(*key))
+        return number
+
+    def attribute(self, row: int, latest: int) -> None:
+        """The latest clock is now ``latest``: what it grew by is this operation's."""
+        if latest != self.latest:
+            self.rows[row].cycles += latest - self.latest
+            self.latest = latest
+
+    def busy(self, row: int, cycles: int) -> None:
+        """PEs were busy with control for so many cycles, all together."""
+        self.rows[row].busy += cycles
+
+    def executed(self, row: int, call: Prepared) -> None:
+        """A call was executed."""
+        r = self.rows[row]
+        r.busy += call.busy
+        r.macs += call.macs
+        r.instructions += len(call.pes)
+
+    def waited(self, row: int, waits: int) -> None:
+        """So many waits were executed, all PEs together."""
+        self.rows[row].instructions += waits
+
+    def finish(self) -> list[Row]:
+        """All rows, with what compiled code counted."""
+        for number, row in enumerate(self.rows):
+            row.words = int(self._table[number, T_WORDS])
+            row.waits = int(self._table[number, T_WAIT])
+        return self.rows

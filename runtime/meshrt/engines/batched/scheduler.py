@@ -1,0 +1,362 @@
+"""Which PEs run next. PEs at the same place of the same code run as one operation.
+
+The PEs that are furthest behind always run first, so that PEs which parted at a branch
+or a wait come together again. PEs that block hold a ticket for the place where they go
+on; whatever ends their move wakes them there. Values and times do not depend on the
+order, except where messages meet on a link.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from meshrt.diagnostics import MeshError
+from meshrt.engines.batched import moves
+from meshrt.engines.batched.flatten import (
+    Again,
+    Branch,
+    End,
+    Enter,
+    Execute,
+    Head,
+    Jump,
+    LinearCode,
+    Repeat,
+)
+from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.metrics import Metrics
+from meshrt.engines.batched.pe_sets import PeSet, PeSets
+from meshrt.engines.batched.prepare import Prepared, Preparer
+from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
+from meshrt.engines.batched.state import Tables
+from meshrt.program.expr import Expr, names_in
+from meshrt.program.model import Instruction, View
+from meshrt.target import Target
+
+#: Prepared calls that a step keeps; more than any loop nest of one model needs at once.
+_KEPT = 4096
+
+
+@dataclass(eq=False, slots=True)
+class CodeRun:
+    """One code while it runs: what is known of each step."""
+
+    number: int
+    region: int
+    linear: LinearCode
+    handles: Mapping[str, int]
+    #: For each step, which of its counters an instruction's expressions read, and the calls prepared so far.
+    reads: list[tuple[int, ...]]
+    names: list[tuple[str, ...]]
+    prepared: list[dict[tuple, list[Prepared]]] = field(default_factory=list)
+    #: Handles of the waits that follow one another from a step on, where there are several.
+    waits: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+#: Where a PE is: code, step, counters of the loops around it.
+Place = tuple[int, int, tuple[int, ...]]
+
+
+def code_run(
+    number: int, region: int, linear: LinearCode, handles: Mapping[str, int], joins_waits: bool = True
+) -> CodeRun:
+    """A code ready to run; ``joins_waits`` lets waits that follow one another run as one where none blocks."""
+    names = [linear.counters(step) for step in range(len(linear.steps))]
+    reads = []
+    for step, around in zip(linear.steps, names, strict=True):
+        used = _names_read(step.instruction) if isinstance(step, Execute) else frozenset()
+        reads.append(tuple(i for i, name in enumerate(around) if name in used))
+    waits = _joined_waits(linear, handles) if joins_waits else {}
+    return CodeRun(number, region, linear, handles, reads, names, [{} for _ in linear.steps], waits)
+
+
+def _joined_waits(linear: LinearCode, handles: Mapping[str, int]) -> dict[int, np.ndarray]:
+    joined = {}
+    at = 0
+    while at < len(linear.steps):
+        following = []
+        while isinstance(step := linear.steps[at], Execute) and step.instruction.opcode == "wait":
+            # An op or a loop that begins or ends between two waits must see them apart.
+            if following and linear.ops[at] != linear.ops[at - 1]:
+                break
+            following.append(handles[str(step.instruction.option("handle"))])
+            at += 1
+        if len(following) > 1:
+            joined[at - len(following)] = np.array(following, np.int64)
+        at += 0 if following else 1
+    return joined
+
+
+def _names_read(instruction: Instruction) -> frozenset[str]:
+    exprs: list[Expr] = [v for _, v in instruction.options if isinstance(v, Expr)]
+    for arg in instruction.args:
+        if isinstance(arg, View):
+            exprs.append(arg.offset)
+            for dim in arg.dims or ():
+                exprs += (dim.extent, dim.stride)
+    return frozenset().union(*(names_in(e) for e in exprs)) if exprs else frozenset()
+
+
+class Scheduler:
+    """Runs codes to their end. ``check`` raises when compiled code has reported a failure."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        codes: list[CodeRun],
+        sets: PeSets,
+        index: IndexCache,
+        preparer: Preparer,
+        target: Target,
+        metrics: Metrics,
+        check: Callable[[], None],
+        max_cycles: int | None,
+    ):
+        self._tables = tables
+        self._counters = tables.header
+        self._codes = codes
+        self._sets = sets
+        self._index = index
+        self._preparer = preparer
+        self._target = target
+        self._metrics = metrics
+        self._check = check
+        self._max_cycles = max_cycles
+        self._ready: dict[Place, list[PeSet]] = {}
+        self._heap: list[tuple[tuple[int, ...], Place]] = []
+        self._ticket = np.zeros(tables.pe_count, np.int32)
+        self._tickets: dict[int, tuple[Place, int]] = {}
+        self._next_ticket = 1
+        self.blocked = 0
+        # Cycles that the clocks of one set are still to be advanced by, for one row of the metrics.
+        self._owed = 0
+        self._owing: PeSet | None = None
+        self._owed_row = 0
+
+    def start(self, code: int, pes: PeSet) -> None:
+        """Put PEs at the beginning of a code."""
+        self._put((code, 0, ()), pes)
+
+    def run(self) -> None:
+        """Run until no PE can: all have ended, or those in :meth:`waiting` are stuck."""
+        while self._heap:
+            _, place = heapq.heappop(self._heap)
+            sets = self._ready.pop(place, None)
+            if sets is not None:
+                self._run_from(place, self._sets.union(sets))
+
+    def waiting(self) -> np.ndarray:
+        """The PEs that are blocked, in ascending order."""
+        return np.flatnonzero(self._ticket)
+
+    def _key(self, place: Place) -> tuple[int, ...]:
+        code, step, counters = place
+        key: list[int] = []
+        for head, counter in zip(self._codes[code].linear.loops[step], counters, strict=True):
+            key += (head, counter)
+        key.append(step)
+        return tuple(key)
+
+    def _put(self, place: Place, pes: PeSet) -> None:
+        sets = self._ready.get(place)
+        if sets is None:
+            self._ready[place] = [pes]
+            heapq.heappush(self._heap, (self._key(place), place))
+        else:
+            sets.append(pes)
+
+    def _goto(self, run: CodeRun, step: int, counters: tuple[int, ...]) -> Place:
+        return run.number, step, counters[: len(run.linear.loops[step])]
+
+    def _run_from(self, place: Place, pes: PeSet) -> None:
+        """Run PEs from a place on, as long as they stay together and furthest behind."""
+        while True:
+            next_places = self._step(place, pes)
+            if len(next_places) != 1:
+                self._pay()
+                for target, part in next_places:
+                    self._put(target, part)
+                return
+            place, pes = next_places[0]
+            others = self._ready.pop(place, None)
+            if others is not None:
+                self._pay()
+                pes = self._sets.union([pes, *others])
+            if self._heap and self._heap[0][0] < self._key(place):
+                self._pay()
+                self._put(place, pes)
+                return
+
+    def _step(self, place: Place, pes: PeSet) -> list[tuple[Place, PeSet]]:
+        code, at, counters = place
+        run = self._codes[code]
+        step: Any = run.linear.steps[at]
+        kind = type(step)
+        metrics, target = self._metrics, self._target
+        row = metrics.row(run.linear.ops[at], counters)
+        if kind is Execute:
+            result = self._execute(run, at, step, counters, pes, row)
+        elif kind is Head:
+            result = self._head(run, at, step, counters, pes, row)
+        elif kind is Repeat:
+            result = [((code, step.head, (*counters[:-1], counters[-1] + 1)), pes)]
+        elif kind is Enter:
+            self._spend(pes, target.issue_cycles, row)
+            where = f"in the loop at line {step.line}"
+            value = self._index.value(step.start, pes, self._bound(run, at, counters), where)
+            if isinstance(value, int):
+                result = [((code, at + 1, (*counters, value)), pes)]
+            else:
+                result = [((code, at + 1, (*counters, v)), part) for v, part in self._sets.split(pes, value)]
+        elif kind is Branch:
+            self._spend(pes, target.branch_cycles, row)
+            where = f"in the condition at line {step.line}"
+            value = self._index.value(step.condition, pes, self._bound(run, at, counters), where)
+            if isinstance(value, int):
+                result = [(self._goto(run, at + 1 if value else step.otherwise, counters), pes)]
+            else:
+                parts = self._sets.split(pes, value)
+                result = [(self._goto(run, at + 1 if v else step.otherwise, counters), part) for v, part in parts]
+        elif kind is Jump:
+            result = [(self._goto(run, step.target, counters), pes)]
+        elif kind is Again:
+            self._spend(pes, target.branch_cycles, row)
+            flags = self._preparer.flags(step.flag, pes, self._bound(run, at, counters), step.line) != 0
+            again = (code, step.head, (*counters[:-1], counters[-1] + 1))
+            done = self._goto(run, at + 1, counters)
+            result = [(done if ended else again, part) for ended, part in self._sets.parts(pes, flags)]
+        else:
+            assert kind is End
+            result = []
+        return result
+
+    def _bound(self, run: CodeRun, at: int, counters: tuple[int, ...]) -> dict[str, int]:
+        return dict(zip(run.names[at], counters, strict=True))
+
+    def _spend(self, pes: PeSet, cycles: int, row: int) -> None:
+        """The clocks of a set go on by so many cycles: now, or with what it spends next."""
+        if cycles:
+            self._metrics.busy(row, cycles * len(pes))
+            self._owe(pes, cycles, row)
+
+    def _owe(self, pes: PeSet, cycles: int, row: int) -> None:
+        if self._owing is not pes or self._owed_row != row:
+            self._pay()
+            self._owing, self._owed_row = pes, row
+        self._owed += cycles
+
+    def _pay(self) -> None:
+        if self._owed:
+            assert self._owing is not None
+            moves.advance(self._tables.records_at, self._owing.pes, self._owed)
+            self._owed = 0
+            self._count(self._owed_row)
+
+    def _count(self, row: int) -> None:
+        latest = int(self._counters[C_LATEST])
+        self._metrics.attribute(row, latest)
+        if self._max_cycles is not None and latest > self._max_cycles:
+            raise MeshError("M0530", f"the run has taken more than {self._max_cycles:,} cycles and was stopped")
+
+    def _head(self, run, at, step, counters, pes, row) -> list[tuple[Place, PeSet]]:
+        outer = dict(zip(run.names[at][:-1], counters[:-1], strict=True))
+        stop = self._index.value(step.stop, pes, outer, f"in the loop at line {step.line}")
+        counter = counters[-1]
+        inside = (run.number, at + 1, counters)
+        after = self._goto(run, step.end, counters)
+        if isinstance(stop, int):
+            parts = [(int(counter < stop), pes)]
+        else:
+            parts = self._sets.split(pes, stop, counter)
+        result = []
+        for going, part in parts:
+            if going:
+                self._spend(part, self._target.loop_cycles, row)
+            result.append((inside if going else after, part))
+        return result
+
+    def _execute(self, run, at, step, counters, pes, row) -> list[tuple[Place, PeSet]]:
+        waits = run.waits.get(at)
+        if waits is not None:
+            self._pay()
+            if moves.wait_all(self._tables.records_at, pes.pes, waits, row):
+                self._count(row)
+                self._metrics.waited(row, len(waits) * len(pes))
+                return [(self._goto(run, at + len(waits), counters), pes)]
+        key = (pes.number, *[counters[i] for i in run.reads[at]])
+        kept = run.prepared[at]
+        calls = kept.get(key)
+        if calls is None:
+            if len(kept) >= _KEPT:
+                kept.clear()
+            bound = self._bound(run, at, counters)
+            calls = kept[key] = self._preparer.prepare(step.instruction, step.number, pes, bound, run.handles)
+        following = (run.number, at + 1, counters[: len(run.linear.loops[at + 1])])
+        result = []
+        for call in calls:
+            if call.fabric:
+                self._pay()
+                call.run(row)
+                self._count(row)
+            else:
+                call.run(row)
+                self._owe(call.pes, call.cycles, row)
+            if self._counters[C_ERROR] != 0:
+                self._check()
+            self._metrics.executed(row, call)
+            done = self._after(call, following)
+            if done is not None:
+                result.append((following, done))
+        if len(result) > 1:
+            return [(following, self._sets.union([part for _, part in result]))]
+        return result
+
+    def _after(self, call: Prepared, following: Place) -> PeSet | None:
+        """Members of a call that go on at once; the others get tickets, and those it woke go on elsewhere."""
+        tables, counters = self._tables, self._counters
+        woken = int(counters[C_WOKEN])
+        members = call.pes
+        if not call.fabric:
+            return members
+        if not call.blocking:
+            if woken:
+                counters[C_WOKEN] = 0
+                self._wake(tables.woken[:woken])
+            return members
+        counters[C_WOKEN] = 0
+        if self.blocked == 0 and woken == len(members):
+            return members
+        if woken and self.blocked:
+            ended = tables.woken[:woken]
+            self._wake(ended[self._ticket[ended] > 0])
+        still = tables.pes[members.pes, E_BLOCKED] != RUNNING
+        if not still.any():
+            return members
+        stuck = members.pes[still]
+        ticket = self._next_ticket
+        self._next_ticket += 1
+        self._tickets[ticket] = (following, len(stuck))
+        self._ticket[stuck] = ticket
+        self.blocked += len(stuck)
+        if len(stuck) == len(members):
+            return None
+        return self._sets.intern(members.region, members.pes[~still])
+
+    def _wake(self, pes: np.ndarray) -> None:
+        tickets = self._ticket[pes]
+        self._ticket[pes] = 0
+        self.blocked -= len(pes)
+        for ticket in np.unique(tickets).tolist():
+            place, count = self._tickets[ticket]
+            mine = pes[tickets == ticket]
+            if len(mine) == count:
+                del self._tickets[ticket]
+            else:
+                self._tickets[ticket] = (place, count - len(mine))
+            region = self._codes[place[0]].region
+            self._put(place, self._sets.intern(region, np.sort(mine)))

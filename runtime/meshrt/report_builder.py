@@ -1,0 +1,152 @@
+"""The report of a run, ``meshc.report/1``, from what the engine counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from meshrt.engines.batched.records import (
+    C_CONTENDED,
+    C_HOST_IN,
+    C_HOST_OUT,
+    C_ROUTE_WRITES,
+    C_STALLED,
+    F_CONFIG,
+    L_WORDS,
+    SIDES,
+)
+from meshrt.manifest import Manifest
+from meshrt.program.memory_map import memory_map
+from meshrt.program.model import Program
+from meshrt.report_schema import SCHEMA
+from meshrt.target import Target
+
+if TYPE_CHECKING:
+    from meshrt.engines.batched.machine import Finished
+
+_SIDE_NAMES = ("N", "E", "S", "W")
+
+
+def build_report(
+    program: Program,
+    target: Target,
+    finished: Finished,
+    program_digest: str,
+    manifest: Manifest | None,
+    engine: str,
+) -> dict[str, Any]:
+    """The report as plain JSON values; see :mod:`meshrt.report_schema` for every field."""
+    tables, cycles, rows = finished.tables, finished.cycles, finished.rows
+    counters = tables.header
+    pes = len(finished.clocks)
+    pe_cycles = max(1, pes * cycles)
+    macs = sum(row.macs for row in rows)
+    busy = sum(row.busy for row in rows)
+    waits = sum(row.waits for row in rows)
+    peak_rate = max(target.fma_elements_per_cycle.values())
+    memory = memory_map(program, target)
+    links = tables.links[:, L_WORDS]
+    busiest = int(links.argmax()) if links.size else 0
+    link_words = int(links[busiest]) if links.size else 0
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": manifest.model if manifest else "",
+        "cycles": cycles,
+        "seconds": cycles / target.clock_hz,
+        "parallelism": {
+            "pes": pes,
+            "busy_fraction": min(1.0, busy / pe_cycles),
+            "macs": macs,
+            "mac_utilization": min(1.0, macs / (pe_cycles * peak_rate)),
+        },
+        "latency": {
+            "critical_hops": finished.hops,
+            "critical_stages": finished.stages,
+            "wait_fraction": min(1.0, waits / pe_cycles),
+        },
+        "memory": {
+            "sram_bytes": target.sram_bytes,
+            "peak_bytes": memory.peak_bytes,
+            "peak_pe": list(memory.peak_pe[1:]) if memory.peak_pe else [0, 0],
+            "mean_bytes": memory.mean_bytes,
+            "code_bytes": memory.code_bytes,
+        },
+        "routing": {
+            "colors_limit": target.program_colors,
+            "colors_peak": _colors_peak(finished),
+            "route_writes": int(counters[C_ROUTE_WRITES]),
+            "max_link_words": link_words,
+            "max_link_utilization": min(1.0, link_words / max(1, cycles * target.link_words_per_cycle)),
+            "max_link": _link_name(program, busiest),
+            "contended_words": int(counters[C_CONTENDED]),
+            "stalled_words": int(counters[C_STALLED]),
+        },
+        "host": {"words_in": int(counters[C_HOST_IN]), "words_out": int(counters[C_HOST_OUT])},
+        "ops": _ops(program, finished),
+        "provenance": {
+            "meshrt_version": runtime_version(),
+            "engine": engine,
+            "timing_only": False,
+            "target": target.name,
+            "target_digest": target.digest,
+            "clock_hz": target.clock_hz,
+            "program_digest": program_digest,
+            "region": "+".join(f"{r.width}x{r.height}" for r in program.regions),
+            "versions": dict(manifest.versions) if manifest else {},
+        },
+    }
+    padding = manifest.details.get("padding") if manifest else None
+    if isinstance(padding, Mapping):
+        # A shorter prompt runs the same program, so what it does not fill is padding too.
+        useful = padding.get("useful_macs", macs)
+        report["padding"] = {**padding, "mac_fraction": max(0.0, 1.0 - useful / macs) if macs else 0.0}
+    return report
+
+
+def runtime_version() -> str:
+    """Version of the installed distribution that holds the runtime, or of a bare checkout."""
+    try:
+        return metadata.version("meshc")
+    except metadata.PackageNotFoundError:
+        return "0+checkout"
+
+
+def _colors_peak(finished: Finished) -> int:
+    """The most colors that one router has a route for."""
+    routed = (finished.tables.channels[:, F_CONFIG] != 0).reshape(finished.tables.colors, -1)
+    return int(routed.sum(axis=0).max()) if routed.size else 0
+
+
+def _link_name(program: Program, link: int) -> str:
+    router, side = divmod(link, SIDES)
+    for region in program.regions:
+        size = region.width * region.height
+        if router < size:
+            return f"{router % region.width},{router // region.width} {_SIDE_NAMES[side]}"
+        router -= size
+    return ""
+
+
+def _ops(program: Program, finished: Finished) -> list[dict[str, Any]]:
+    """One object for each row of the engine, in the order of the op table; what belongs to no op comes last."""
+    pes = max(1, len(finished.clocks))
+    rows = []
+    for row in sorted(finished.rows, key=lambda r: (r.op < 0, r.op, -1 if r.layer is None else r.layer)):
+        if row.op < 0 and not (row.cycles or row.busy or row.words):
+            continue
+        known = 0 <= row.op < len(program.ops)
+        data: dict[str, Any] = {
+            "op": row.op if known else len(program.ops),
+            "name": program.ops[row.op].name if known else "(control)",
+            "location": program.ops[row.op].location if known else "",
+            "cycles": row.cycles,
+            "busy_cycles": row.busy / pes,
+            "macs": row.macs,
+            "words": row.words,
+            "instructions": row.instructions,
+        }
+        if row.layer is not None:
+            data["layer"] = row.layer
+        rows.append(data)
+    return rows

@@ -1,0 +1,217 @@
+"""Runs a program on an emulated machine: :func:`run_build` for a build, :func:`run_program` for a program in memory.
+
+A run is a pure function of the build (or program and weights), the inputs, the options
+and the target: the same give the same outputs and the same report, and all of them pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshrt.build import Build, read_build
+from meshrt.diagnostics import MeshError
+from meshrt.manifest import Manifest, TensorBinding
+from meshrt.program.check import check_program
+from meshrt.program.model import Program
+from meshrt.program.printer import print_program
+from meshrt.progress import Progress
+from meshrt.report_builder import build_report
+from meshrt.target import Target, load_target
+
+#: Engines by name; the first is the default.
+ENGINES = ("batched",)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. ``target`` (a name or a file) stands in for the build's own target.
+
+    ``checked`` also watches buffers that asynchronous moves hold; ``max_cycles`` ends the
+    run with M0530; ``per_layer`` gives the report a row for each layer.
+    """
+
+    engine: str = "batched"
+    timing_only: bool = False
+    checked: bool = False
+    max_cycles: int | None = None
+    target: str | None = None
+    per_layer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """``outputs`` by name as numpy arrays (float32, or int32); ``report`` as ``meshc.report/1``.
+
+    ``clocks`` is the clock at which each PE ended, region by region, row by row.
+    """
+
+    outputs: dict[str, np.ndarray]
+    report: dict[str, Any]
+    clocks: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def run_build(
+    build: Path | Build,
+    inputs: Mapping[str, np.ndarray],
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run a build directory (or one in memory) on inputs by the names of the model's forward.
+
+    An input may be shorter than the build's in its dimensions: it is padded with zeros at
+    the end, and outputs are cut accordingly where they carry the same extent. Raises M035x
+    for a damaged build, M03xx for a wrong program, M0514 to M0516 for wrong inputs and
+    M05xx for what fails while it runs.
+    """
+    options = options or RunOptions()
+    progress = progress or Progress()
+    target = load_target(options.target) if options.target is not None else None
+    if isinstance(build, Build):
+        target = target or build.target
+    else:
+        progress.stage("reading the build")
+        build = read_build(build, target)
+        target = build.target
+    manifest = build.manifest
+    check_program(build.program, target, build.source)
+    tensors, scalars = _bind_inputs(manifest, inputs)
+    result = run_program(
+        build.program,
+        target,
+        build.weights,
+        tensors,
+        scalars,
+        options=options,
+        progress=progress,
+        text=build.source.lines if hasattr(build.source, "lines") else (),
+        manifest=manifest,
+    )
+    return RunResult(_bind_outputs(manifest, inputs, result.outputs), result.report, result.clocks)
+
+
+def run_program(
+    program: Program,
+    target: Target,
+    weights: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    scalars: Mapping[str, Mapping[str, int]] | None = None,
+    *,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+    text: Sequence[str] = (),
+    manifest: Manifest | None = None,
+) -> RunResult:
+    """Run a program that is in memory and already checked.
+
+    ``weights`` are numpy arrays or stored tensors by name; ``inputs`` are by port name and
+    of the port's shape; ``scalars`` by region, then by name. ``text`` holds the lines of
+    the program's text, for diagnostics. Outputs are by port name.
+    """
+    options = options or RunOptions()
+    progress = progress or Progress()
+    if options.engine not in ENGINES:
+        raise MeshError("M0519", f"there is no engine {options.engine!r}", helps=[f"engines: {', '.join(ENGINES)}"])
+    if options.timing_only:
+        raise MeshError(
+            "M0519",
+            "this engine does not run without arithmetic",
+            helps=["leave out --timing-only: the cycles of a run with arithmetic are the same"],
+        )
+    from meshrt.engines.batched.machine import Machine, check_scalars
+
+    scalars = scalars or {}
+    check_scalars(program, scalars)
+    progress.stage("loading the mesh")
+    machine = Machine(
+        program,
+        target,
+        weights or {},
+        inputs or {},
+        scalars,
+        per_layer=options.per_layer,
+        checked=options.checked,
+        max_cycles=options.max_cycles,
+        text=text,
+    )
+    progress.stage("running")
+    finished = machine.run()
+    digest = manifest.files["program.mesh"].sha256 if manifest and "program.mesh" in manifest.files else None
+    if digest is None:
+        digest = hashlib.sha256(print_program(program).encode()).hexdigest()
+    report = build_report(program, target, finished, digest, manifest, options.engine)
+    return RunResult(finished.outputs, report, finished.clocks)
+
+
+def _bind_inputs(
+    manifest: Manifest, inputs: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]]:
+    """Inputs by port, padded to the build's shapes, and the runtime scalars that follow from their extents."""
+    known = {binding.name for binding in manifest.inputs}
+    for name in inputs:
+        if name not in known:
+            expected = ", ".join(repr(b.name) for b in manifest.inputs) or "no inputs"
+            raise MeshError("M0514", f"the build has no input {name!r}", helps=[f"it takes {expected}"])
+    tensors = {}
+    for binding in manifest.inputs:
+        if binding.name not in inputs:
+            if not inputs:
+                raise MeshError("M0551", f"the run needs input {binding.name!r}: {_described(binding)}")
+            raise MeshError("M0514", f"input {binding.name!r} is missing: {_described(binding)}")
+        tensors[binding.port] = _padded(binding, np.asarray(inputs[binding.name]))
+    scalars: dict[str, dict[str, int]] = {}
+    for scalar in manifest.scalars:
+        extent = np.asarray(inputs[scalar.input]).shape[scalar.dimension]
+        scalars.setdefault(scalar.region, {})[scalar.scalar] = extent
+    return tensors, scalars
+
+
+def _described(binding: TensorBinding) -> str:
+    return f"{binding.dtype} of shape {list(binding.shape)}"
+
+
+def _padded(binding: TensorBinding, tensor: np.ndarray) -> np.ndarray:
+    integer = binding.dtype.startswith(("i", "u"))
+    if tensor.dtype.kind not in ("iu" if integer else "fiu"):
+        raise MeshError("M0514", f"input {binding.name!r} has dtype {tensor.dtype}; the build takes {binding.dtype}")
+    if tensor.ndim != len(binding.shape) or 0 in tensor.shape:
+        raise MeshError(
+            "M0514", f"input {binding.name!r} has shape {list(tensor.shape)}; the build takes {list(binding.shape)}"
+        )
+    # The last dimension of token ids is the prompt, which may be shorter; the others must agree.
+    if tensor.shape[:-1] != binding.shape[:-1]:
+        raise MeshError(
+            "M0514", f"input {binding.name!r} has shape {list(tensor.shape)}; the build takes {list(binding.shape)}"
+        )
+    if tensor.shape[-1] > binding.shape[-1]:
+        raise MeshError(
+            "M0515",
+            f"input {binding.name!r} has {tensor.shape[-1]} tokens; the build takes up to {binding.shape[-1]}",
+            helps=[f"compile with --seq {tensor.shape[-1]} or more"],
+        )
+    padding = [(0, full - given) for full, given in zip(binding.shape, tensor.shape, strict=True)]
+    return np.pad(tensor, padding)
+
+
+def _bind_outputs(
+    manifest: Manifest, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Outputs by the user's names; the dimension that grows with a shortened prompt is cut to it."""
+    cuts = {
+        binding.shape[-1]: np.asarray(inputs[binding.name]).shape[-1]
+        for binding in manifest.inputs
+        if np.asarray(inputs[binding.name]).shape != binding.shape
+    }
+    named = {}
+    for binding in manifest.outputs:
+        tensor = outputs[binding.port].reshape(binding.shape)
+        # Outputs of a language model are [batch, tokens, ..]: only the second dimension follows the prompt.
+        if len(binding.shape) >= 2 and binding.shape[1] in cuts:
+            tensor = tensor[:, : cuts[binding.shape[1]]]
+        named[binding.name] = np.ascontiguousarray(tensor)
+    return named
