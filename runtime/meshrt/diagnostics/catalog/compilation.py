@@ -1,0 +1,52 @@
+"""M04xx: compilation and resources."""
+
+from __future__ import annotations
+
+from meshrt.diagnostics.catalog.entry import Entry
+
+ENTRIES: dict[str, Entry] = {
+    "M0401": Entry(
+        "The program does not fit into the SRAM",
+        "Code, the runtime, weights and activations of a PE together exceed its SRAM. The note is a map of what "
+        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`) or a shorter "
+        "prompt (`--seq`) need less.",
+    ),
+    "M0402": Entry(
+        "No kernel covers an operation",
+        "An operation of the model was imported, but no kernel computes it on the mesh. `meshc coverage MODEL` lists "
+        "every operation and the nearest supported form.",
+    ),
+    "M0403": Entry(
+        "A value would have to lie in two layouts",
+        "Attention wants its operands and result cut by heads. A value that joins it elementwise with one cut "
+        "otherwise cannot have both layouts.",
+    ),
+    "M0404": Entry(
+        "A pass was run out of turn",
+        "Each pass of the lowering works on one level of IR and needs what the passes before it leave: `tile` takes "
+        "the graph level, `place` the tile level with algorithms selected, and a program has colors and addresses only "
+        "after `allocate-colors` and `plan-memory`. `meshc passes` says what each needs. Pipelines that were not "
+        "written by hand are in order.",
+    ),
+    "M0405": Entry(
+        "No kernel applies on this grid",
+        "Every kernel for the operation, or the one that is named by `algorithm`, says that it cannot run on this "
+        "grid. The notes give each kernel's reason; `meshc kernels` lists the kernels.",
+    ),
+    "M0406": Entry(
+        "Too few routing colors",
+        "Streams that meet in a router need different colors, and hosts ports keep some of the target's colors to "
+        "themselves. Kernels that share streams, such as those of the rings and chains, need fewer.",
+    ),
+    "M0407": Entry(
+        "The grid is larger than the fabric",
+        "`--grid WxH` asks for more columns or rows of PEs than the target has. `meshc targets NAME` shows the usable "
+        "fabric, which is a little smaller than the wafer: some columns and rows serve host I/O.",
+    ),
+    "M0408": Entry(
+        "The layers asked for are not there",
+        "`--layers A:B` keeps rounds A to B (without B) of the loop that repeated layers were rolled into. The model "
+        "must have exactly one such loop, and the loop at least B rounds; a round may hold several layers when layers "
+        "of different kinds alternate.",
+    ),
+}
