@@ -81,7 +81,7 @@ def _show(target: Target) -> None:
 def _entries(key: Key, value: int | float | Rates) -> list[tuple[str, str]]:
     if isinstance(value, Rates):
         return [(f"{key.name}.{dtype}", f"{rate:g}") for dtype, rate in value.entries]
-    return [(key.name, f"{value:,}")]
+    return [(key.name, f"{value:,}" if key.kind == "count" else f"{value:g}")]
 
 
 def _plain(target: Target) -> dict[str, Any]:

@@ -114,9 +114,9 @@ class _Reader:
             raise self.error("M0614", "runtime_bytes must be less than sram_bytes", "runtime_bytes")
         return target
 
-    def value(self, key: Key, entry: Any) -> int | Rates:
-        if key.kind == "count":
-            return self.number(key, key.name, entry, int)
+    def value(self, key: Key, entry: Any) -> float | Rates:
+        if key.kind != "rates":
+            return self.number(key, key.name, entry, int if key.kind == "count" else float)
         if not isinstance(entry, dict):
             raise self.error("M0614", f"{key.name} must be a table with {_list(key.dtypes)}", key.name)
         for dtype in entry:

@@ -12,7 +12,7 @@ from meshrt.target.schema import KEYS
 
 @dataclass(frozen=True, slots=True)
 class Rates(Mapping[str, float]):
-    """Elements per cycle by dtype, as a read-only mapping that pickles and hashes."""
+    """Numbers by dtype (elements per cycle, energies), as a read-only mapping that pickles and hashes."""
 
     entries: tuple[tuple[str, float], ...]
 
@@ -69,6 +69,11 @@ class Target:
     fma_elements_per_cycle: Rates
     add_elements_per_cycle: Rates
     move_elements_per_cycle: Rates
+    sram_byte_picojoules: float
+    word_hop_picojoules: float
+    pe_static_watts: float
+    mac_picojoules: Rates
+    operation_picojoules: Rates
     sources: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -92,5 +97,5 @@ class Target:
         return self.runtime_bytes + instructions * self.code_bytes_per_instruction
 
 
-def _plain(value: int | Rates) -> int | dict[str, float]:
+def _plain(value: float | Rates) -> float | dict[str, float]:
     return dict(value.entries) if isinstance(value, Rates) else value

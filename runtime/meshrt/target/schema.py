@@ -1,7 +1,7 @@
 """The schema of a target file: every number of a machine, its unit and its meaning.
 
 One table feeds the loader, the writer and ``docs/targets.md``. A key's name carries its
-unit (``_bytes``, ``_cycles``, ``_words``, ``_hz``, ``_per_cycle``).
+unit (``_bytes``, ``_cycles``, ``_words``, ``_hz``, ``_per_cycle``, ``_picojoules``, ``_watts``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: ``count`` is an integer, ``rate`` a positive float, ``rates`` a table of rates by dtype.
+#: ``count`` is an integer, ``rate`` a positive number, ``rates`` a table of such by dtype.
 Kind = Literal["count", "rate", "rates"]
 
 
@@ -36,11 +36,16 @@ def _count(name: str, least: int, meaning: str) -> Key:
     return Key(name, "count", least, meaning)
 
 
+def _rate(name: str, meaning: str) -> Key:
+    return Key(name, "rate", 0.0, meaning)
+
+
 def _rates(name: str, dtypes: tuple[str, ...], meaning: str) -> Key:
     return Key(name, "rates", 0.0, meaning, dtypes)
 
 
 _ELEMENT_DTYPES = ("f16", "bf16", "f32", "i32")
+_PRODUCT_DTYPES = ("f16", "mixed", "bf16", "f32")
 
 SECTIONS = (
     Section(
@@ -96,11 +101,25 @@ SECTIONS = (
             _count("special_cycles", 1, "cycles of one exponential, logarithm, sine, tangent, .."),
             _rates(
                 "fma_elements_per_cycle",
-                ("f16", "mixed", "bf16", "f32"),
+                _PRODUCT_DTYPES,
                 "multiply-adds per cycle; mixed is f16 operands with an f32 accumulator, bf16 likewise",
             ),
             _rates("add_elements_per_cycle", _ELEMENT_DTYPES, "additions, products or comparisons per cycle"),
             _rates("move_elements_per_cycle", _ELEMENT_DTYPES, "elements copied or filled per cycle"),
+        ),
+    ),
+    Section(
+        "Energy",
+        (
+            _rate("sram_byte_picojoules", "reading or writing one byte of a PE's SRAM"),
+            _rate("word_hop_picojoules", "one word from a router to the next, link and router together"),
+            _rate("pe_static_watts", "power of a PE that does nothing: leakage and clock"),
+            _rates("mac_picojoules", _PRODUCT_DTYPES, "one multiply-add, operands at hand"),
+            _rates(
+                "operation_picojoules",
+                _ELEMENT_DTYPES,
+                "one addition, product or comparison; a division, root or special function takes one per cycle",
+            ),
         ),
     ),
 )

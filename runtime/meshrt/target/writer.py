@@ -14,7 +14,7 @@ def target_to_toml(target: Target) -> str:
     lines = [f"name = {_string(target.name)}"]
     tables: list[str] = []
     for section in SECTIONS:
-        numbers = [key for key in section.keys if key.kind == "count"]
+        numbers = [key for key in section.keys if key.kind != "rates"]
         lines += ["", f"# {section.title}"]
         lines += [_entry(key.name, getattr(target, key.name), sources.get(key.name, "")) for key in numbers]
         for key in section.keys:
