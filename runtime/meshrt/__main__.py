@@ -13,7 +13,7 @@ from meshrt.terminal import exit_status_of
 def parser() -> argparse.ArgumentParser:
     """The arguments; ``meshc run`` has the same and ``--prompt``."""
     from meshrt.expectation import DEFAULT_RTOL
-    from meshrt.run import ENGINES
+    from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
 
     p = argparse.ArgumentParser(
         prog="python -m meshrt",
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--outputs", type=Path, metavar="FILE", help="safetensors to write the outputs to")
     p.add_argument("--expect", type=Path, metavar="FILE", help="safetensors to compare the outputs with")
     p.add_argument("--rtol", type=float, default=DEFAULT_RTOL, metavar="X", help="tolerance of --expect (%(default)s)")
-    p.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="how to emulate (%(default)s)")
+    p.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT_ENGINE, help="how to emulate (%(default)s)")
     p.add_argument("--timing-only", action="store_true", help="every cycle, no arithmetic")
     p.add_argument("--checked", action="store_true", help="watch for reads and writes of buffers under way")
     p.add_argument("--max-cycles", type=int, metavar="N", help="stop with status 3 after N cycles")

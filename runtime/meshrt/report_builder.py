@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from meshrt.engines.batched.records import (
-    C_CONTENDED,
-    C_HOST_IN,
-    C_HOST_OUT,
-    C_ROUTE_WRITES,
-    C_STALLED,
-    F_CONFIG,
-    L_WORDS,
-    SIDES,
-)
+from meshrt.engines.result import Finished
 from meshrt.manifest import Manifest
 from meshrt.program.memory_map import memory_map
 from meshrt.program.model import Program
 from meshrt.report_schema import SCHEMA
 from meshrt.target import Target
-
-if TYPE_CHECKING:
-    from meshrt.engines.batched.machine import Finished
 
 _SIDE_NAMES = ("N", "E", "S", "W")
 
@@ -37,8 +25,7 @@ def build_report(
     engine: str,
 ) -> dict[str, Any]:
     """The report as plain JSON values; see :mod:`meshrt.report_schema` for every field."""
-    tables, cycles, rows = finished.tables, finished.cycles, finished.rows
-    counters = tables.header
+    cycles, rows = finished.cycles, finished.rows
     pes = len(finished.clocks)
     pe_cycles = max(1, pes * cycles)
     macs = sum(row.macs for row in rows)
@@ -46,7 +33,7 @@ def build_report(
     waits = sum(row.waits for row in rows)
     peak_rate = max(target.fma_elements_per_cycle.values())
     memory = memory_map(program, target)
-    links = tables.links[:, L_WORDS]
+    links = finished.link_words.reshape(-1)
     busiest = int(links.argmax()) if links.size else 0
     link_words = int(links[busiest]) if links.size else 0
     report: dict[str, Any] = {
@@ -74,15 +61,15 @@ def build_report(
         },
         "routing": {
             "colors_limit": target.program_colors,
-            "colors_peak": _colors_peak(finished),
-            "route_writes": int(counters[C_ROUTE_WRITES]),
+            "colors_peak": finished.colors_peak,
+            "route_writes": finished.route_writes,
             "max_link_words": link_words,
             "max_link_utilization": min(1.0, link_words / max(1, cycles * target.link_words_per_cycle)),
             "max_link": _link_name(program, busiest),
-            "contended_words": int(counters[C_CONTENDED]),
-            "stalled_words": int(counters[C_STALLED]),
+            "contended_words": finished.contended_words,
+            "stalled_words": finished.stalled_words,
         },
-        "host": {"words_in": int(counters[C_HOST_IN]), "words_out": int(counters[C_HOST_OUT])},
+        "host": {"words_in": finished.host_words_in, "words_out": finished.host_words_out},
         "ops": _ops(program, finished),
         "provenance": {
             "meshrt_version": runtime_version(),
@@ -112,14 +99,8 @@ def runtime_version() -> str:
         return "0+checkout"
 
 
-def _colors_peak(finished: Finished) -> int:
-    """The most colors that one router has a route for."""
-    routed = (finished.tables.channels[:, F_CONFIG] != 0).reshape(finished.tables.colors, -1)
-    return int(routed.sum(axis=0).max()) if routed.size else 0
-
-
 def _link_name(program: Program, link: int) -> str:
-    router, side = divmod(link, SIDES)
+    router, side = divmod(link, len(_SIDE_NAMES))
     for region in program.regions:
         size = region.width * region.height
         if router < size:

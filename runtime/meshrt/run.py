@@ -16,6 +16,8 @@ import numpy as np
 
 from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
+from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
+from meshrt.engines.loading.scalars import check_scalars
 from meshrt.manifest import Manifest, TensorBinding
 from meshrt.program.check import check_program
 from meshrt.program.model import Program
@@ -23,9 +25,6 @@ from meshrt.program.printer import print_program
 from meshrt.progress import Progress
 from meshrt.report_builder import build_report
 from meshrt.target import Target, load_target
-
-#: Engines by name; the first is the default.
-ENGINES = ("batched",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class RunOptions:
     run with M0530; ``per_layer`` gives the report a row for each layer.
     """
 
-    engine: str = "batched"
+    engine: str = DEFAULT_ENGINE
     timing_only: bool = False
     checked: bool = False
     max_cycles: int | None = None
@@ -123,12 +122,10 @@ def run_program(
             "this engine does not run without arithmetic",
             helps=["leave out --timing-only: the cycles of a run with arithmetic are the same"],
         )
-    from meshrt.engines.batched.machine import Machine, check_scalars
-
     scalars = scalars or {}
     check_scalars(program, scalars)
     progress.stage("loading the mesh")
-    machine = Machine(
+    machine = ENGINES[options.engine]()(
         program,
         target,
         weights or {},

@@ -3,49 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from meshrt.diagnostics import MeshError
 from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.flatten import Execute, LinearCode, flatten
 from meshrt.engines.batched.held import WatchedPreparer
 from meshrt.engines.batched.hostio import Outputs, check_input, feed
 from meshrt.engines.batched.index_cache import IndexCache, RegionNames
-from meshrt.engines.batched.metrics import Metrics, Row
+from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
 from meshrt.engines.batched.placement import load_placements
 from meshrt.engines.batched.prepare import Preparer, route_config
 from meshrt.engines.batched.records import (
+    C_CONTENDED,
     C_ERROR,
+    C_HOST_IN,
+    C_HOST_OUT,
     C_LAST_HOPS,
     C_LAST_OUT,
     C_LAST_STAGES,
+    C_ROUTE_WRITES,
+    C_STALLED,
     E_CLOCK,
     E_HOPS,
     E_STAGES,
     F_CONFIG,
+    L_WORDS,
+    SIDES,
 )
 from meshrt.engines.batched.scheduler import Scheduler, code_run
 from meshrt.engines.batched.sram import Sram, rect_pes
-from meshrt.engines.batched.state import Tables, make_tables
+from meshrt.engines.batched.state import make_tables
+from meshrt.engines.result import Finished
 from meshrt.program.expr import Int
 from meshrt.program.model import Instruction, Program, instructions_in
 from meshrt.target import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What a run left behind. ``hops`` and ``stages`` belong to the PE or output that ended last."""
-
-    outputs: dict[str, np.ndarray]
-    cycles: int
-    hops: int
-    stages: int
-    rows: list[Row]
-    clocks: np.ndarray
-    tables: Tables
 
 
 class Machine:
@@ -171,22 +164,22 @@ class Machine:
             cycles = int(clocks.max())
             last = tables.pes[clocks == cycles]
             stages, hops = min(zip(last[:, E_STAGES].tolist(), last[:, E_HOPS].tolist(), strict=True))
-        return Finished(self._outputs.collect(), cycles, hops, stages, self._metrics.finish(), clocks, tables)
-
-
-def check_scalars(program: Program, scalars: Mapping[str, Mapping[str, int]]) -> None:
-    """Every runtime scalar has a value in its bounds. Raises M0516."""
-    for region in program.regions:
-        given = scalars.get(region.name, {})
-        for scalar in region.scalars:
-            if scalar.name not in given:
-                raise MeshError("M0516", f"the run needs a value for scalar {scalar.name} of region {region.name}")
-            if not scalar.low <= given[scalar.name] <= scalar.high:
-                raise MeshError(
-                    "M0516",
-                    f"scalar {scalar.name} of region {region.name} is {given[scalar.name]}; "
-                    f"it lies from {scalar.low} to {scalar.high}",
-                )
+        routed = (tables.channels[:, F_CONFIG] != 0).reshape(tables.colors, -1)
+        return Finished(
+            outputs=self._outputs.collect(),
+            cycles=cycles,
+            hops=hops,
+            stages=stages,
+            rows=self._metrics.finish(),
+            clocks=clocks,
+            contended_words=int(c[C_CONTENDED]),
+            stalled_words=int(c[C_STALLED]),
+            route_writes=int(c[C_ROUTE_WRITES]),
+            host_words_in=int(c[C_HOST_IN]),
+            host_words_out=int(c[C_HOST_OUT]),
+            link_words=tables.links[:, L_WORDS].reshape(-1, SIDES).copy(),
+            colors_peak=int(routed.sum(axis=0).max()) if routed.size else 0,
+        )
 
 
 def _handles(linear: LinearCode) -> dict[str, int]:

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from meshrt.engines.batched.prepare import Prepared
 from meshrt.engines.batched.records import T_WAIT, T_WORDS
-
-
-@dataclass(slots=True)
-class Row:
-    """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs."""
-
-    op: int
-    layer: int | None
-    cycles: int = 0
-    busy: int = 0
-    macs: int = 0
-    instructions: int = 0
-    words: int = 0
-    waits: int = 0
+from meshrt.engines.result import Row
 
 
 class Metrics:

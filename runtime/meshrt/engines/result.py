@@ -1,0 +1,49 @@
+"""What a run leaves behind, whichever engine ran it: outputs, clocks and counts. The report is made of this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Row:
+    """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs."""
+
+    op: int
+    layer: int | None
+    cycles: int = 0
+    busy: int = 0
+    macs: int = 0
+    instructions: int = 0
+    words: int = 0
+    waits: int = 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Finished:
+    """A run that came to its end.
+
+    ``outputs`` are the tensors of the output ports; ``clocks`` the cycle in which each PE ended,
+    region by region, row by row. ``hops`` and ``stages`` belong to the critical path of the PE or
+    output that ended last, in cycle ``cycles``. ``link_words`` counts the words over each link:
+    [routers, sides N E S W]. ``colors_peak`` is the most colors that one router has a route for.
+    ``events`` counts what happened on the critical path, by cause, where the engine keeps it.
+    """
+
+    outputs: dict[str, np.ndarray]
+    cycles: int
+    hops: int
+    stages: int
+    rows: list[Row]
+    clocks: np.ndarray
+    contended_words: int
+    stalled_words: int
+    route_writes: int
+    host_words_in: int
+    host_words_out: int
+    link_words: np.ndarray
+    colors_peak: int
+    events: Mapping[str, int] = field(default_factory=dict)
