@@ -11,10 +11,13 @@ from meshc.ir.core import Module, Operation, Value
 from meshc.passes.base import Pass, PassContext
 from meshc.passes.matching.editor import Editor, blocks, shape_of
 from meshc.passes.matching.evaluate import BINARY, UNARY, evaluate_chain
+from meshc.passes.matching.expression import expression_of
 
 #: What is looked for; what is at the core of each.
 _ACTIVATIONS = ("silu", "gelu_tanh", "gelu", "gelu_quick", "relu_squared", "mish")
 _CORES = ("tanh", "sigmoid", "erf", "exp", "relu")
+#: Operations of the longest formula.
+_LIMIT = 14
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def _match(editor: Editor, root: Operation) -> None:
     for source in candidates:
         if shape_of(source) != shape_of(root.result):
             continue
-        ops = _closed(source, root)
+        ops = expression_of(source, root, _elementwise, _LIMIT)
         if ops is None or not any(_short(op) in _CORES for op in ops):
             continue
         given = evaluate_chain(ops, {source: grid}, root.result)
@@ -83,39 +86,14 @@ def _elementwise(op: Operation) -> bool:
     return _short(op) in UNARY or _short(op) in BINARY
 
 
-def _ancestors(root: Operation, limit: int = 14) -> list[Operation]:
+def _ancestors(root: Operation) -> list[Operation]:
     """Elementwise operations behind a value, nearest first."""
     found: dict[Operation, None] = {}
     front = [root]
-    while front and len(found) < limit:
+    while front and len(found) < _LIMIT:
         op = front.pop(0)
         for operand in op.operands:
             if operand.op is not None and _elementwise(operand.op) and operand.op not in found:
                 found[operand.op] = None
                 front.append(operand.op)
     return list(found)
-
-
-def _closed(source: Value, root: Operation, limit: int = 14) -> list[Operation] | None:
-    """The elementwise operations from source to root in order; None where they need another value."""
-    ordered: dict[Operation, None] = {}
-    stack: list[tuple[Operation, bool]] = [(root, False)]
-    entered: set[Operation] = set()
-    while stack:
-        op, done = stack.pop()
-        if done:
-            ordered[op] = None
-            continue
-        if op in entered:
-            continue
-        entered.add(op)
-        if len(entered) > limit or not _elementwise(op):
-            return None
-        stack.append((op, True))
-        for operand in op.operands:
-            if operand is source:
-                continue
-            if operand.op is None:
-                return None
-            stack.append((operand.op, False))
-    return list(ordered)

@@ -10,6 +10,7 @@ import torch
 from meshc.ir.core import Operation, Value
 from meshc.passes.matching.editor import made_by, shape_of
 from meshc.passes.matching.evaluate import evaluable, evaluate_chain
+from meshc.passes.matching.expression import expression_of
 
 #: What a statistic is made of, from the norm back to the reduction.
 _STATISTIC = (
@@ -19,6 +20,8 @@ _STATISTIC = (
 
 #: Of these the ones that hold the extents of all dimensions.
 _SHAPED = ("expand", "reshape", "concat", "slice")
+#: Operations of the longest norm.
+_LIMIT = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Norms:
             source = _normed(statistic)
             if source is None or shape_of(source) != shape:
                 continue
-            ops = _between(source, root)
+            ops = expression_of(source, root, evaluable, _LIMIT)
             if ops is None:
                 continue
             signature = _signature(source, ops)
@@ -97,31 +100,6 @@ def _squared(value: Value) -> Value | None:
         if average is not None and average.operands[0] is centred.operands[0]:
             return centred.operands[0]
     return base
-
-
-def _between(source: Value, root: Operation, limit: int = 24) -> tuple[Operation, ...] | None:
-    """The operations from source to root in order; None where they need anything else."""
-    ordered: dict[Operation, None] = {}
-    stack: list[tuple[Operation, bool]] = [(root, False)]
-    entered: set[Operation] = set()
-    while stack:
-        op, done = stack.pop()
-        if done:
-            ordered[op] = None
-            continue
-        if op in entered:
-            continue
-        entered.add(op)
-        if len(entered) > limit or not evaluable(op):
-            return None
-        stack.append((op, True))
-        for operand in op.operands:
-            if operand is source:
-                continue
-            if operand.op is None:
-                return None
-            stack.append((operand.op, False))
-    return tuple(ordered)
 
 
 def _signature(source: Value, ops: Sequence[Operation]) -> tuple[object, ...]:
