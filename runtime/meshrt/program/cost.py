@@ -1,19 +1,24 @@
-"""What each instruction costs, in cycles: table-driven rules over the numbers of a target.
+"""What each instruction costs, in cycles: its events, counted by cause, and their price on a target.
 
 The engines and the compiler's cost models call the same functions, so that an
-estimate and a run can differ only where words wait for one another. The rules, with
-``issue`` for ``issue_cycles`` and ``setup`` for ``vector_setup_cycles``:
+estimate and a run can differ only where words wait for one another. The cause of a
+cycle is a key of the target: an instruction is a number of events for each key
+(:data:`Events`), and :func:`price` is their dot product with the target's numbers. A
+fit of the numbers to measured cycles is linear in these counts.
 
-========== ==================================================================
-class      cycles for ``n`` elements
-========== ==================================================================
-move, add  issue + setup + ceil(n / elements per cycle of the result's dtype)
-divide,    issue + setup + n * cycles per element
+========== ======= ======= ============ ===================================
+class      issue   set-up  vector issue elements, at the rate of the class
+========== ======= ======= ============ ===================================
+move, add  1       1       1            n
+divide,    1       1       1            n, each of so many cycles
 root,
 special
-fma        issue + v * (setup + ceil(l / multiply-adds per cycle)), with ``v``
-           vector operations of length ``l`` (see :func:`gemm_cycles`)
-========== ==================================================================
+fma        1       outer   outer x      outer x inner x length
+                           inner
+========== ======= ======= ============ ===================================
+
+A product is two nested loops around a vector operation (:func:`gemm_events`): each round
+of the outer loop loads the vector descriptors anew, the inner one only steps them.
 
 A move of n elements over the fabric takes :func:`words` words; the first leaves or is
 taken after :func:`launch_cycles`, the others follow one every :func:`word_period`.
@@ -21,7 +26,8 @@ taken after :func:`launch_cycles`, the others follow one every :func:`word_perio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from fractions import Fraction
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -29,6 +35,9 @@ from meshrt.program.model import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from meshrt.target import Target
+
+#: Events by cause: a key of the target (``key.dtype`` for a rate) and how often it occurs.
+Events = Mapping[str, int]
 
 
 def words(elements: int, dtype: str, word_bytes: int = 4) -> int:
@@ -41,50 +50,69 @@ def elements_per_word(dtype: str, word_bytes: int = 4) -> int:
     return word_bytes // DTYPE_BYTES[dtype]
 
 
-def _at_rate(elements: int, per_cycle: float) -> int:
-    return ceil(elements / per_cycle)
+def unit_cycles(target: Target, cause: str) -> Fraction:
+    """Cycles of one event, exactly: the key's number, or one over a rate."""
+    key, _, dtype = cause.partition(".")
+    number = getattr(target, key)
+    # Through its text, a rate is the decimal number of the file.
+    return 1 / Fraction(str(number[dtype])) if dtype else Fraction(number)
 
 
-#: Cycles after issue and set-up that an elementwise instruction of each cost class takes.
-_ELEMENT_CYCLES: dict[str, Callable[[Target, int, str], int]] = {
-    "move": lambda t, n, dtype: _at_rate(n, t.move_elements_per_cycle[dtype]),
-    "add": lambda t, n, dtype: _at_rate(n, t.add_elements_per_cycle[dtype]),
-    "divide": lambda t, n, dtype: ceil(n * t.divide_cycles),
-    "root": lambda t, n, dtype: ceil(n * t.root_cycles),
-    "special": lambda t, n, dtype: ceil(n * t.special_cycles),
+def price(target: Target, events: Events) -> int:
+    """Whole cycles of one instruction: all its events priced together, a fraction of a cycle rounded up."""
+    return ceil(sum(count * unit_cycles(target, cause) for cause, count in events.items()))
+
+
+#: The cause of each element of an elementwise instruction, by cost class.
+_ELEMENT_CAUSE = {
+    "move": "move_elements_per_cycle.{dtype}",
+    "add": "add_elements_per_cycle.{dtype}",
+    "divide": "divide_cycles",
+    "root": "root_cycles",
+    "special": "special_cycles",
 }
 
 
-def element_cycles(target: Target, cost: str, elements: int, dtype: str) -> int:
-    """Cycles of an elementwise, reducing or moving instruction over so many elements.
+def element_events(cost: str, elements: int, dtype: str) -> dict[str, int]:
+    """Events of an elementwise, reducing or moving instruction over so many elements.
 
     ``dtype`` is the result's; for a reduction ``elements`` counts what is read.
     """
-    return target.issue_cycles + target.vector_setup_cycles + _ELEMENT_CYCLES[cost](target, elements, dtype)
+    return {**launch_events(False), _ELEMENT_CAUSE[cost].format(dtype=dtype): elements}
 
 
-def fma_rate(target: Target, c_dtype: str, a_dtype: str) -> float:
-    """Multiply-adds per cycle: f16 into f16, f16 into f32 (``mixed``), bf16 into f32 or bf16, or f32."""
-    rates = target.fma_elements_per_cycle
-    if a_dtype == "bf16":
-        return rates["bf16"]
-    if a_dtype == "f16":
-        return rates["f16" if c_dtype == "f16" else "mixed"]
-    return rates["f32"]
+def element_cycles(target: Target, cost: str, elements: int, dtype: str) -> int:
+    """Cycles of :func:`element_events`."""
+    return price(target, element_events(cost, elements, dtype))
+
+
+def fma_cause(c_dtype: str, a_dtype: str) -> str:
+    """The rate of multiply-adds: f16 into f16, f16 into f32 (``mixed``), bf16 into f32 or bf16, or f32."""
+    kind = "mixed" if a_dtype == "f16" and c_dtype != "f16" else a_dtype
+    return f"fma_elements_per_cycle.{kind}"
+
+
+def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, vector: str = "m") -> dict[str, int]:
+    """Events of ``gemm`` and ``gemm_t``: vector multiply-adds in two nested loops.
+
+    ``vector="m"``: for each k (outer) and each n (inner) one operation of length m.
+    ``vector="n"``: for each m (outer) and each k (inner) one of length n; a product of one row
+    sets its vectors up once.
+    """
+    outer, inner, length = (k, n, m) if vector == "m" else (m, k, n)
+    return {
+        "issue_cycles": 1,
+        "vector_setup_cycles": batch * outer,
+        "vector_issue_cycles": batch * outer * inner,
+        fma_cause(c_dtype, a_dtype): batch * outer * inner * length,
+    }
 
 
 def gemm_cycles(
     target: Target, batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, vector: str = "m"
 ) -> int:
-    """Cycles of ``gemm`` and ``gemm_t``: one vector operation for each pair of the two other indices.
-
-    ``vector="m"`` runs ``batch*k*n`` operations of length m, ``vector="n"`` runs
-    ``batch*m*k`` of length n.
-    """
-    length, operations = (m, batch * k * n) if vector == "m" else (n, batch * m * k)
-    return target.issue_cycles + operations * (
-        target.vector_setup_cycles + _at_rate(length, fma_rate(target, c_dtype, a_dtype))
-    )
+    """Cycles of :func:`gemm_events`."""
+    return price(target, gemm_events(batch, m, k, n, c_dtype, a_dtype, vector))
 
 
 def macs(batch: int, m: int, k: int, n: int) -> int:
@@ -92,15 +120,23 @@ def macs(batch: int, m: int, k: int, n: int) -> int:
     return prod((batch, m, k, n))
 
 
+def launch_events(asynchronous: bool) -> dict[str, int]:
+    """Events from the issue of a fabric move to its first word; those of any one vector operation where it blocks."""
+    if asynchronous:
+        return {"issue_cycles": 1, "async_launch_cycles": 1}
+    return {"issue_cycles": 1, "vector_setup_cycles": 1, "vector_issue_cycles": 1}
+
+
 def launch_cycles(target: Target, asynchronous: bool) -> int:
-    """From the issue of a fabric move to its first word."""
-    return target.issue_cycles + (target.async_launch_cycles if asynchronous else target.vector_setup_cycles)
+    """Cycles of :func:`launch_events`."""
+    return price(target, launch_events(asynchronous))
 
 
 def word_period(target: Target, cost: str, dtype: str) -> int:
     """Cycles from one word to the next of a receive (``move``) or of a combining one (``add``)."""
-    rates = target.move_elements_per_cycle if cost == "move" else target.add_elements_per_cycle
-    return max(1, _at_rate(elements_per_word(dtype, target.word_bytes), rates[dtype]))
+    return max(
+        1, price(target, {_ELEMENT_CAUSE[cost].format(dtype=dtype): elements_per_word(dtype, target.word_bytes)})
+    )
 
 
 def path_capacity(target: Target, hops: int) -> int:

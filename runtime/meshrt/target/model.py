@@ -61,6 +61,7 @@ class Target:
     task_wakeup_cycles: int
     issue_cycles: int
     vector_setup_cycles: int
+    vector_issue_cycles: int
     loop_cycles: int
     branch_cycles: int
     divide_cycles: int

@@ -93,7 +93,10 @@ SECTIONS = (
         "Compute engine",
         (
             _count("issue_cycles", 0, "cycles of any instruction before its own work"),
-            _count("vector_setup_cycles", 0, "cycles that set up one vector operation"),
+            _count(
+                "vector_setup_cycles", 0, "cycles that load the descriptors of a vector instruction or blocking move"
+            ),
+            _count("vector_issue_cycles", 0, "cycles of one vector operation before its elements"),
             _count("loop_cycles", 0, "cycles of a loop per iteration"),
             _count("branch_cycles", 0, "cycles of a branch"),
             _count("divide_cycles", 1, "cycles of one division"),

@@ -120,6 +120,7 @@ from meshrt.engines.batched.records import (
     X_RAMP_WORDS,
     X_ROUTE_WRITE,
     X_SETUP,
+    X_VECTOR_ISSUE,
     ZERO,
 )
 from meshrt.engines.batched.sharing import own_row, share_row
@@ -135,7 +136,7 @@ def begin(r, pe, p, g, color, out, why, at):
     e = r[A_PES] + pe * E_SIZE
     time = r[e + E_CLOCK] + r[X_ISSUE]
     if r[g + G_HANDLE] == BLOCKING:
-        time += r[X_SETUP]
+        time += r[X_SETUP] + r[X_VECTOR_ISSUE]
         r[e + E_ROW] = r[g + G_ROW]
         r[e + E_BLOCKED] = why
         r[e + E_ON] = color

@@ -68,6 +68,7 @@ from meshrt.engines.batched.records import (
     X_RAMP_WORDS,
     X_ROUTE_WRITE,
     X_SETUP,
+    X_VECTOR_ISSUE,
     X_WAKEUP,
     X_WORD_BYTES,
 )
@@ -116,6 +117,7 @@ _NUMBERS = MappingProxyType(
     {
         "issue_cycles": X_ISSUE,
         "vector_setup_cycles": X_SETUP,
+        "vector_issue_cycles": X_VECTOR_ISSUE,
         "async_launch_cycles": X_LAUNCH,
         "task_wakeup_cycles": X_WAKEUP,
         "hop_cycles": X_HOP,
