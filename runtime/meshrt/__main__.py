@@ -12,8 +12,8 @@ from meshrt.terminal import exit_status_of
 
 def parser() -> argparse.ArgumentParser:
     """The arguments; ``meshc run`` has the same and ``--prompt``."""
-    from meshrt.expectation import DEFAULT_RTOL
     from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
+    from meshrt.expectation import DEFAULT_RTOL
 
     p = argparse.ArgumentParser(
         prog="python -m meshrt",
