@@ -6,7 +6,7 @@ How it is made, from the bottom up:
 - :mod:`.mailbox`, :mod:`.receive`, :mod:`.fabric` and :mod:`.moves` are the fabric:
   queues, moves that wait for words, routes and links, and the instructions themselves;
 - :mod:`.arithmetic_numba` is arithmetic on tiles, the only part that knows values;
-- :mod:`.flatten`, :mod:`.index_cache` and :mod:`.prepare` turn program text into calls;
+- :mod:`.index_cache` and :mod:`.prepare` turn program text into calls;
 - :mod:`.scheduler` decides which PEs run next, :mod:`.deadlock` explains when none can;
 - :mod:`.machine` puts one together and runs it.
 """

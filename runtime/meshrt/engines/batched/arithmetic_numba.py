@@ -13,15 +13,23 @@ rounding to the accumulator's dtype after each step.
 
 from __future__ import annotations
 
-import math
-from types import MappingProxyType
-
 import numpy as np
 
-from meshrt.engines.batched.compiled import inline, native
 from meshrt.engines.batched.pointers import f32_at, i32_at, prefetch
 from meshrt.engines.batched.records import F32, I32
-from meshrt.engines.batched.rounding import round_block, round_to
+from meshrt.engines.compiled import inline, native
+from meshrt.engines.numeric.functions import (
+    ADD,
+    COPY,
+    DIV,
+    FMA,
+    MAX,
+    MIN,
+    MUL,
+    SUB,
+    special,
+)
+from meshrt.engines.numeric.rounding import round_block, round_to
 
 # Columns of an operand: where it lies, its dtype, four extents and four strides, and 1 when its elements are dense.
 O_BUFFER = 0  # -1 for an immediate number
@@ -31,47 +39,6 @@ O_STRIDE = 6
 O_DENSE = 10
 OPERAND_COLUMNS = 11
 
-(
-    COPY,
-    ADD,
-    SUB,
-    MUL,
-    MAX,
-    MIN,
-    FMA,
-    DIV,
-    SQRT,
-    RSQRT,
-    EXP,
-    LOG,
-    SIN,
-    COS,
-    TANH,
-    ERF,
-    SIGMOID,
-) = range(17)
-#: Elementwise instructions by opcode.
-ELEMENTWISE = MappingProxyType(
-    {
-        "copy": COPY,
-        "add": ADD,
-        "sub": SUB,
-        "mul": MUL,
-        "max": MAX,
-        "min": MIN,
-        "fma": FMA,
-        "div": DIV,
-        "sqrt": SQRT,
-        "rsqrt": RSQRT,
-        "exp": EXP,
-        "log": LOG,
-        "sin": SIN,
-        "cos": COS,
-        "tanh": TANH,
-        "erf": ERF,
-        "sigmoid": SIGMOID,
-    }
-)
 SUM, REDUCE_MAX = 0, 1
 #: Elements that one step of a blocked loop works on: small enough to stay in the first-level cache.
 BLOCK = 4096
@@ -150,33 +117,8 @@ def _apply(op, a, b, c, n, dtype):
             a[j] = a[j] + c[j]
     elif op != COPY:
         for j in range(n):
-            a[j] = _special(op, a[j])
+            a[j] = special(op, a[j])
     round_block(a, n, dtype)
-
-
-@native
-def _special(op, x):
-    """Roots and transcendental functions of one f32, rounded to f32."""
-    x = np.float64(x)
-    if op == SQRT:
-        y = math.sqrt(x) if x >= 0 else math.nan
-    elif op == RSQRT:
-        y = 1.0 / math.sqrt(x) if x >= 0 else math.nan
-    elif op == EXP:
-        y = math.exp(x)
-    elif op == LOG:
-        y = math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
-    elif op == SIN:
-        y = math.sin(x)
-    elif op == COS:
-        y = math.cos(x)
-    elif op == TANH:
-        y = math.tanh(x)
-    elif op == ERF:
-        y = math.erf(x)
-    else:
-        y = 1.0 / (1.0 + math.exp(-x))
-    return np.float32(y)
 
 
 @native

@@ -12,7 +12,6 @@ last word. What holds it up:
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import inline, internal
 from meshrt.engines.batched.mailbox import add_work, copy_message, fail, free_message, new_node
 from meshrt.engines.batched.receive import deliver, end_move, release, taken_time
 from meshrt.engines.batched.records import (
@@ -114,6 +113,7 @@ from meshrt.engines.batched.records import (
     X_RAMP_WORDS,
     ZERO,
 )
+from meshrt.engines.compiled import inline, internal
 
 
 @inline

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
-from meshrt.engines.batched.index_cache import RegionNames
-from meshrt.engines.batched.placement import to_dtype
 from meshrt.engines.batched.records import (
     C_MEMORY_TOP,
     DO_INJECT,
@@ -24,35 +20,13 @@ from meshrt.engines.batched.records import (
     SIDES,
     X_WORD_BYTES,
 )
-from meshrt.engines.batched.sram import rect_pes
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.tracing import NO_PATHS
+from meshrt.engines.loading.names import RegionNames
+from meshrt.engines.loading.placement import to_dtype
+from meshrt.engines.loading.ports import edge_counts, entries
 from meshrt.program.cost import words
-from meshrt.program.expr import evaluate, names_in
 from meshrt.program.model import Port, Region
-
-
-def edge_counts(port: Port, region: Region, names: RegionNames) -> tuple[np.ndarray, np.ndarray]:
-    """PEs of a port, as numbers in their region, and how many elements each carries."""
-    local = rect_pes(port.rect, region, 0)
-    bindings = {n: a[local] for n, a in names.per_pe.items()} | names.scalars
-    counts = evaluate(port.count, {n: bindings[n] for n in names_in(port.count)}, names.tables)
-    return local, np.broadcast_to(np.asarray(counts, np.int64), local.shape)
-
-
-def entries(port: Port, names: RegionNames, pe: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flat index in the port's tensor of each element of one edge PE, and which of them lie inside."""
-    bindings: dict = {n: int(a[pe]) for n, a in names.per_pe.items()} | names.scalars
-    bindings["e"] = np.arange(count, dtype=np.int64)
-    flat = np.zeros(count, np.int64)
-    inside = np.ones(count, bool)
-    for extent, expr in zip(port.shape, port.indices, strict=True):
-        index = np.broadcast_to(
-            np.asarray(evaluate(expr, {n: bindings[n] for n in names_in(expr)}, names.tables), np.int64), (count,)
-        )
-        inside &= (index >= 0) & (index < extent)
-        flat = flat * extent + np.where(inside, index, 0)
-    return np.where(inside, flat, 0), inside
 
 
 class Outputs:
@@ -116,16 +90,3 @@ def feed(tables: Tables, port: Port, region: Region, names: RegionNames, first: 
     nothing = np.zeros(1, np.int64)
     nobody = np.zeros(0, np.int32)
     moves.move(tables.records_at, tables.memory_at, DO_INJECT, 0, nobody, nothing, nothing, nothing, nothing, NO_PATHS)
-
-
-def check_input(port: Port, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The tensor of an input port. Raises M0514 when it is missing or has another shape or kind."""
-    if port.name not in inputs:
-        raise MeshError("M0514", f"the run needs an input {port.name!r} of shape {list(port.shape)}")
-    tensor = np.asarray(inputs[port.name])
-    if tensor.shape != port.shape:
-        raise MeshError("M0514", f"input {port.name!r} has shape {list(tensor.shape)}, not {list(port.shape)}")
-    if tensor.dtype.kind not in ("iu" if port.dtype == "i32" else "fiu"):
-        kind = "integers" if port.dtype == "i32" else "numbers"
-        raise MeshError("M0514", f"input {port.name!r} has dtype {tensor.dtype}; {kind} are expected")
-    return tensor

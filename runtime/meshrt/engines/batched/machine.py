@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshrt.engines.batched.failures import Explainer
-from meshrt.engines.batched.flatten import Execute, LinearCode, flatten
 from meshrt.engines.batched.held import WatchedPreparer
-from meshrt.engines.batched.hostio import Outputs, check_input, feed
-from meshrt.engines.batched.index_cache import IndexCache, RegionNames
+from meshrt.engines.batched.hostio import Outputs, feed
+from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
-from meshrt.engines.batched.placement import load_placements
 from meshrt.engines.batched.prepare import Preparer, route_config
 from meshrt.engines.batched.records import (
     C_CONTENDED,
@@ -33,8 +31,12 @@ from meshrt.engines.batched.records import (
     SIDES,
 )
 from meshrt.engines.batched.scheduler import Scheduler, code_run
-from meshrt.engines.batched.sram import Sram, rect_pes
+from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
+from meshrt.engines.loading.flatten import Execute, LinearCode, flatten
+from meshrt.engines.loading.names import RegionNames, rect_pes
+from meshrt.engines.loading.placement import load_placements
+from meshrt.engines.loading.ports import check_input
 from meshrt.engines.result import Finished
 from meshrt.program.expr import Int
 from meshrt.program.model import Instruction, Program, instructions_in

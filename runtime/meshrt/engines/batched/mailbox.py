@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import inline, internal
 from meshrt.engines.batched.records import (
     A_MESSAGES,
     A_NODES,
@@ -59,6 +58,7 @@ from meshrt.engines.batched.records import (
     X_WORD_BYTES,
     ZERO,
 )
+from meshrt.engines.compiled import inline, internal
 
 
 @internal

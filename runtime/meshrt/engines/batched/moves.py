@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.compiled import inline, internal, native
 from meshrt.engines.batched.fabric import follow, occupy, unpark
 from meshrt.engines.batched.mailbox import add_work, fail, new_message, outgoing_message, push_post, sent_by
 from meshrt.engines.batched.pointers import f32_at, i64_at, prefetch
@@ -125,6 +124,7 @@ from meshrt.engines.batched.records import (
 )
 from meshrt.engines.batched.sharing import own_row, share_row
 from meshrt.engines.batched.tracing import Y_CHANNEL, Y_HOPS, Y_LINKS, Y_PE, Y_SLOT
+from meshrt.engines.compiled import inline, internal, native
 
 #: PEs ahead of the present one whose records are asked for, so that they are at hand when its turn comes.
 AHEAD = 12

@@ -36,6 +36,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.tracing import NO_PATHS, Tracer
+from meshrt.engines.numeric.functions import ELEMENTWISE
 from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS
@@ -113,7 +114,7 @@ class Preparer:
     def _one(self, instruction, number, pes, counters, handles) -> Prepared:
         spec = INSTRUCTIONS[instruction.opcode]
         opcode = instruction.opcode
-        if opcode in backend.ELEMENTWISE:
+        if opcode in ELEMENTWISE:
             return self._elementwise(instruction, pes, counters, spec.cost)
         if opcode in KINDS:
             return self._move(instruction, number, pes, counters, handles)
@@ -187,7 +188,7 @@ class Preparer:
         for i, o in enumerate(operands):
             if not isinstance(o, Operand):
                 immediates[i] = o
-        op = backend.ELEMENTWISE[instruction.opcode]
+        op = ELEMENTWISE[instruction.opcode]
         exact = r.dtype == I32 and all(o.dtype == I32 for o in views[1:])
         function = backend.integer_elementwise if exact else backend.elementwise
         members, addresses, scratch = pes.pes, self._sram.addresses, self._scratch

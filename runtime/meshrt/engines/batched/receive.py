@@ -13,7 +13,6 @@ last. The clock takes over the message's critical path where the message set it.
 
 from __future__ import annotations
 
-from meshrt.engines.batched.compiled import inline, internal
 from meshrt.engines.batched.mailbox import (
     add_work,
     copy_message,
@@ -122,8 +121,9 @@ from meshrt.engines.batched.records import (
     X_WAKEUP,
     ZERO,
 )
-from meshrt.engines.batched.rounding import round_to
 from meshrt.engines.batched.sharing import own_row, share_row
+from meshrt.engines.compiled import inline, internal
+from meshrt.engines.numeric.rounding import round_to
 
 
 @inline

@@ -11,6 +11,38 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.engines.loading.codes import (
+    BF16,
+    DTYPES,
+    EAST,
+    F16,
+    F32,
+    I32,
+    NORTH,
+    PORT_NUMBERS,
+    PORTS,
+    RAMP,
+    SIDES,
+    SOUTH,
+    WEST,
+)
+
+__all__ = [
+    "BF16",
+    "DTYPES",
+    "EAST",
+    "F16",
+    "F32",
+    "I32",
+    "NORTH",
+    "PORTS",
+    "PORT_NUMBERS",
+    "RAMP",
+    "SIDES",
+    "SOUTH",
+    "WEST",
+]
+
 # A message: consecutive elements on their way, or waiting at a PE or a router.
 M_NEXT = 0
 M_ADDR = 1  # first element in ``memory``
@@ -135,16 +167,6 @@ KINDS = {
     "stream_max": STREAM_MAX,
 }
 BLOCKING, NOTHING = -1, -2
-
-# Element dtypes.
-F32, F16, BF16, I32 = 0, 1, 2, 3
-DTYPES = {"f32": F32, "f16": F16, "bf16": BF16, "i32": I32}
-
-# Router ports; the opposite of port p is (p + 2) % 4 for the four directions.
-NORTH, EAST, SOUTH, WEST, RAMP = 0, 1, 2, 3, 4
-PORTS = 5
-PORT_NUMBERS = {"N": NORTH, "E": EAST, "S": SOUTH, "W": WEST, "RAMP": RAMP}
-SIDES = 4  # directions of a router
 
 # A link.
 L_FIRST = 0  # the latest interval in which it was busy, [first, end), and the words in it

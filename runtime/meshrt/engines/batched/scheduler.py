@@ -17,7 +17,13 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
-from meshrt.engines.batched.flatten import (
+from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.metrics import Metrics
+from meshrt.engines.batched.pe_sets import PeSet, PeSets
+from meshrt.engines.batched.prepare import Prepared, Preparer
+from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
+from meshrt.engines.batched.state import Tables
+from meshrt.engines.loading.flatten import (
     Again,
     Branch,
     End,
@@ -28,12 +34,6 @@ from meshrt.engines.batched.flatten import (
     LinearCode,
     Repeat,
 )
-from meshrt.engines.batched.index_cache import IndexCache
-from meshrt.engines.batched.metrics import Metrics
-from meshrt.engines.batched.pe_sets import PeSet, PeSets
-from meshrt.engines.batched.prepare import Prepared, Preparer
-from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
-from meshrt.engines.batched.state import Tables
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.model import Instruction, View
 from meshrt.target import Target

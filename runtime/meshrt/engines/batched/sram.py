@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshrt.diagnostics import MeshError
-from meshrt.engines.batched.compiled import native
-from meshrt.engines.batched.index_cache import rect_mask
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.pointers import f32_at, i32_at
 from meshrt.engines.batched.records import DTYPES
 from meshrt.engines.batched.sharing import LEAST_SHARED, ROW_ALIGNMENT, ROW_HEADER, own_rows
 from meshrt.engines.batched.state import Tables
-from meshrt.program.model import Buffer, Instruction, Program, Rect, Region, View, instructions_in
+from meshrt.engines.compiled import native
+from meshrt.engines.loading.names import rect_mask, rect_pes
+from meshrt.program.model import Buffer, Instruction, Program, Rect, View, instructions_in
 
 #: What an i32 buffer holds before it is written; floats hold NaN.
 POISON = -(2**31) + 1
@@ -35,13 +35,6 @@ class Declared:
     buffer: Buffer
     region: int
     row: int
-
-
-def rect_pes(rect: Rect, region: Region, first: int) -> np.ndarray:
-    """Numbers of the PEs of a rectangle, row by row; ``first`` is the region's first PE."""
-    ys = np.arange(rect.y0, rect.y1, rect.ys, dtype=np.int64)
-    xs = np.arange(rect.x0, rect.x1, rect.xs, dtype=np.int64)
-    return (first + ys[:, None] * region.width + xs[None, :]).reshape(-1)
 
 
 class Sram:
@@ -188,6 +181,10 @@ class Sram:
     def row(self, region: int, name: str) -> int:
         """Row of a buffer in the address table."""
         return self.rows[region, name]
+
+    def buffer_of(self, row: int, pe: int) -> Buffer:
+        """The declared buffer that a row of the address table means on a PE, before any rotation."""
+        return self.declared[int(self.named[row, pe])].buffer
 
     def coordinates(self, region: int, pe: int) -> tuple[int, int]:
         """(x, y) in its region of a PE number."""

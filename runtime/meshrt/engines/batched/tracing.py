@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.compiled import native
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.pointers import i64_at
 from meshrt.engines.batched.records import (
@@ -24,6 +23,7 @@ from meshrt.engines.batched.records import (
     SIDES,
 )
 from meshrt.engines.batched.state import Tables
+from meshrt.engines.compiled import native
 
 # Fields of a path.
 Y_CHANNEL = 0  # the receiver's channel; 0 where there is no such path

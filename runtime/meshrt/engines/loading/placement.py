@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 
 from meshrt.diagnostics import MeshError
-from meshrt.engines.batched.index_cache import RegionNames
-from meshrt.engines.batched.sram import Sram, rect_pes
+from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.program.expr import Expr, evaluate, names_in
-from meshrt.program.model import Placement, Region
+from meshrt.program.model import Buffer, Placement, Region
 from meshrt.program.parser import parse_expr
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -25,8 +25,22 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _CHUNK = 1 << 22
 
 
+class Layout(Protocol):
+    """Where buffers lie in an engine's memory: ``addresses[row, pe]``, a row for each buffer name of a region."""
+
+    addresses: np.ndarray
+
+    def row(self, region: int, name: str) -> int:
+        """Row of a buffer's name in a region."""
+        ...
+
+    def buffer_of(self, row: int, pe: int) -> Buffer:
+        """The declared buffer that a row means on a PE."""
+        ...
+
+
 def load_placements(
-    region: Region, number: int, first: int, names: RegionNames, sram: Sram, memory: np.ndarray, weights: Mapping
+    region: Region, number: int, first: int, names: RegionNames, sram: Layout, memory: np.ndarray, weights: Mapping
 ) -> list[np.ndarray]:
     """Write every placement of a region into memory; gives the rows of the address table and PEs that were written.
 
@@ -37,8 +51,8 @@ def load_placements(
     for placement in region.placements:
         pes = rect_pes(placement.rect, region, first)
         row = sram.row(number, placement.buffer)
-        declared = sram.declared[int(sram.named[row, pes[0]])]
-        _place(placement, pes, row, declared.buffer, region, names, sram, memory, rounded)
+        buffer = sram.buffer_of(row, int(pes[0]))
+        _place(placement, pes, row, buffer, region, names, sram, memory, rounded)
         written.append((row, pes))
     return written
 

@@ -1,9 +1,10 @@
-"""How the engine's inner loops are compiled: cached on disk, one thread, strict IEEE arithmetic."""
+"""How the engines' inner loops are compiled: cached on disk, one thread, strict IEEE arithmetic."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ _OPTIONS = {"_nrt": False, "error_model": "numpy", "boundscheck": False, "fastma
 _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
 
-def _digest_of_sources() -> str:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-
-
-#: Compiled functions hold what they call from other files, so what is cached belongs to all sources together.
-_SOURCES = _digest_of_sources()
+@cache
+def _digest_of_sources(folder: Path) -> str:
+    """What the compiled functions of an engine's folder depend on: its files and those that engines share."""
+    shared = Path(__file__).parent
+    sources = {path for f in (folder, shared, shared / "numeric", shared / "loading") for path in f.glob("*.py")}
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
 
 
 class _Cache(FunctionCache):
@@ -31,8 +31,10 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
+        # Compiled functions hold what they call from other files, so what is cached belongs to all sources together.
+        stamp = _digest_of_sources(Path(function.__code__.co_filename).parent)
         self._cache_file = IndexDataCacheFile(
-            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_SOURCES
+            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=stamp
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.compiled import inline
-from meshrt.engines.batched.records import BF16, F16
+from meshrt.engines.compiled import inline
+from meshrt.engines.loading.codes import BF16, F16
 
 _U = np.uint32
 _HALF = np.float32(0.5)
