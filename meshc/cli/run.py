@@ -22,6 +22,8 @@ TOP = 5
 @click.option("--rtol", type=click.FloatRange(0), metavar="X", help="Tolerance of --expect. [default: 0.0001]")
 @click.option("--engine", default="batched", show_default=True, help="How to emulate.")
 @click.option("--timing-only", is_flag=True, help="Every cycle, no arithmetic.")
+@click.option("--until-rounds", type=click.IntRange(1), metavar="N", help="With --timing-only: rounds of an until.")
+@click.option("--plain", is_flag=True, help="With --timing-only: skip over nothing that repeats itself.")
 @click.option("--checked", is_flag=True, help="Watch for reads and writes of buffers under way.")
 @click.option("--max-cycles", type=click.IntRange(1), metavar="N", help="Stop with status 3 after N cycles.")
 @click.option("--target", metavar="NAME|FILE", help="Time the same program on another machine.")
@@ -40,6 +42,7 @@ def command(
     json_file: Path | None,
     no_table: bool,
     quiet: bool,
+    plain: bool,
     **chosen: object,
 ) -> None:
     """Run BUILD on the emulated wafer and report parallelism, latency, memory and routing."""
@@ -51,7 +54,7 @@ def command(
     from meshrt.run_command import STDOUT, RunFiles, run_and_report
     from meshrt.tensor_files import read_tensors
 
-    options = RunOptions(**chosen)  # type: ignore[arg-type]
+    options = RunOptions(fast_forward=not plain, **chosen)  # type: ignore[arg-type]
     files = RunFiles(outputs, expect, DEFAULT_RTOL if rtol is None else rtol, json_file, not no_table)
     tokenizer = None
     if prompt is not None:

@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--rtol", type=float, default=DEFAULT_RTOL, metavar="X", help="tolerance of --expect (%(default)s)")
     p.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT_ENGINE, help="how to emulate (%(default)s)")
     p.add_argument("--timing-only", action="store_true", help="every cycle, no arithmetic")
+    p.add_argument("--until-rounds", type=int, metavar="N", help="with --timing-only: every until takes N rounds")
+    p.add_argument("--plain", action="store_true", help="with --timing-only: skip over nothing that repeats itself")
     p.add_argument("--checked", action="store_true", help="watch for reads and writes of buffers under way")
     p.add_argument("--max-cycles", type=int, metavar="N", help="stop with status 3 after N cycles")
     p.add_argument("--target", metavar="NAME|FILE", help="time the same program on another machine")
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         engine=arguments.engine,
         timing_only=arguments.timing_only,
+        until_rounds=arguments.until_rounds,
+        fast_forward=not arguments.plain,
         checked=arguments.checked,
         max_cycles=arguments.max_cycles,
         target=arguments.target,

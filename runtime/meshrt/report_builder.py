@@ -23,6 +23,7 @@ def build_report(
     program_digest: str,
     manifest: Manifest | None,
     engine: str,
+    timing_only: bool = False,
 ) -> dict[str, Any]:
     """The report as plain JSON values; see :mod:`meshrt.report_schema` for every field."""
     cycles, rows = finished.cycles, finished.rows
@@ -74,7 +75,7 @@ def build_report(
         "provenance": {
             "meshrt_version": runtime_version(),
             "engine": engine,
-            "timing_only": False,
+            "timing_only": timing_only,
             "target": target.name,
             "target_digest": target.digest,
             "clock_hz": target.clock_hz,

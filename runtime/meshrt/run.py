@@ -33,6 +33,10 @@ class RunOptions:
 
     ``checked`` also watches buffers that asynchronous moves hold; ``max_cycles`` ends the
     run with M0530; ``per_layer`` gives the report a row for each layer.
+
+    ``timing_only`` keeps time and computes nothing: it needs neither weights nor inputs, and
+    has no outputs. An ``until`` then takes ``until_rounds`` rounds, and loops that repeat
+    themselves are skipped over, exactly, unless ``fast_forward`` is off.
     """
 
     engine: str = DEFAULT_ENGINE
@@ -41,6 +45,8 @@ class RunOptions:
     max_cycles: int | None = None
     target: str | None = None
     per_layer: bool = False
+    until_rounds: int | None = None
+    fast_forward: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,10 @@ def run_build(
     """Run a build directory (or one in memory) on inputs by the names of the model's forward.
 
     An input may be shorter than the build's in its dimensions: it is padded with zeros at
-    the end, and outputs are cut accordingly where they carry the same extent. Raises M035x
-    for a damaged build, M03xx for a wrong program, M0514 to M0516 for wrong inputs and
-    M05xx for what fails while it runs.
+    the end, and outputs are cut accordingly where they carry the same extent. A timing-only
+    run may be given none, and is timed for the longest; it has no outputs. Raises M035x
+    for a damaged build, M03xx for a wrong program, M0514 to M0516 for wrong inputs, M0528 where
+    values are wanted from a build without weights, and M05xx for what fails while it runs.
     """
     options = options or RunOptions()
     progress = progress or Progress()
@@ -79,7 +86,14 @@ def run_build(
         target = build.target
     manifest = build.manifest
     check_program(build.program, target, build.source)
-    tensors, scalars = _bind_inputs(manifest, inputs)
+    if manifest.timing_only and not options.timing_only:
+        raise MeshError(
+            "M0528", "the build has no weights, so there are no values to compute with", helps=["run it --timing-only"]
+        )
+    if options.timing_only and not inputs:
+        tensors, scalars = {}, _longest(manifest)
+    else:
+        tensors, scalars = _bind_inputs(manifest, inputs)
     result = run_program(
         build.program,
         target,
@@ -91,7 +105,8 @@ def run_build(
         text=build.source.lines if hasattr(build.source, "lines") else (),
         manifest=manifest,
     )
-    return RunResult(_bind_outputs(manifest, inputs, result.outputs), result.report, result.clocks)
+    outputs = {} if options.timing_only else _bind_outputs(manifest, inputs, result.outputs)
+    return RunResult(outputs, result.report, result.clocks)
 
 
 def run_program(
@@ -116,11 +131,11 @@ def run_program(
     progress = progress or Progress()
     if options.engine not in ENGINES:
         raise MeshError("M0519", f"there is no engine {options.engine!r}", helps=[f"engines: {', '.join(ENGINES)}"])
-    if options.timing_only:
+    if options.timing_only and options.engine != DEFAULT_ENGINE:
         raise MeshError(
             "M0519",
-            "this engine does not run without arithmetic",
-            helps=["leave out --timing-only: the cycles of a run with arithmetic are the same"],
+            f"the {options.engine} engine does not run without arithmetic",
+            helps=[f"--timing-only goes with the {DEFAULT_ENGINE} engine"],
         )
     scalars = scalars or {}
     check_scalars(program, scalars)
@@ -135,14 +150,22 @@ def run_program(
         checked=options.checked,
         max_cycles=options.max_cycles,
         text=text,
+        **_timing(options),
     )
     progress.stage("running")
     finished = machine.run()
     digest = manifest.files["program.mesh"].sha256 if manifest and "program.mesh" in manifest.files else None
     if digest is None:
         digest = hashlib.sha256(print_program(program).encode()).hexdigest()
-    report = build_report(program, target, finished, digest, manifest, options.engine)
+    report = build_report(program, target, finished, digest, manifest, options.engine, options.timing_only)
     return RunResult(finished.outputs, report, finished.clocks)
+
+
+def _timing(options: RunOptions) -> dict[str, Any]:
+    """What only an engine that runs without arithmetic is told."""
+    if not options.timing_only:
+        return {}
+    return {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
 
 
 def _bind_inputs(
@@ -166,6 +189,15 @@ def _bind_inputs(
         extent = np.asarray(inputs[scalar.input]).shape[scalar.dimension]
         scalars.setdefault(scalar.region, {})[scalar.scalar] = extent
     return tensors, scalars
+
+
+def _longest(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """The runtime scalars of the longest inputs that the build takes."""
+    shapes = {binding.name: binding.shape for binding in manifest.inputs}
+    scalars: dict[str, dict[str, int]] = {}
+    for scalar in manifest.scalars:
+        scalars.setdefault(scalar.region, {})[scalar.scalar] = shapes[scalar.input][scalar.dimension]
+    return scalars
 
 
 def _described(binding: TensorBinding) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from meshrt.diagnostics import MeshError
 from meshrt.expectation import DEFAULT_RTOL, check_expected
 from meshrt.progress import Progress
 from meshrt.report_table import print_report
@@ -46,8 +47,15 @@ def run_and_report(
 
     Files are read before the run, so that a missing one does not cost it, and written
     before the comparison, so that a difference can be looked into. Raises M0560 and M0561
-    for a difference from ``files.expect``, and what :func:`run_build` raises.
+    for a difference from ``files.expect``, M0527 where there is nothing to write or compare,
+    and what :func:`run_build` raises.
     """
+    if options.timing_only and (files.outputs is not None or files.expect is not None):
+        raise MeshError(
+            "M0527",
+            "a timing-only run computes nothing, so it has no outputs to write or to compare",
+            helps=["leave out --timing-only, or --outputs and --expect"],
+        )
     expected = read_tensors(files.expect) if files.expect is not None else {}
     with progress:
         result = run_build(build, inputs, options, progress)

@@ -126,6 +126,21 @@ ENTRIES: dict[str, Entry] = {
         "a view has too many dimensions",
         "The engine walks a few dimensions that cannot be merged into one; split the instruction into a loop.",
     ),
+    "M0526": Entry(
+        "an until has no bound in a timing-only run",
+        "An `until` ends on a value that the program computes, and a timing-only run (--timing-only) computes none. "
+        "--until-rounds N says how many rounds every `until` is to take; the cycles are then those of N rounds.",
+    ),
+    "M0527": Entry(
+        "a timing-only run has no outputs",
+        "--timing-only keeps the time of every instruction and word and computes no values, so --outputs and --expect "
+        "have nothing to write or to compare.",
+    ),
+    "M0528": Entry(
+        "the build has no weights",
+        "It was compiled from a model without weights, as a timing-only build: `meshc run --timing-only` gives its "
+        "cycles. Compile the model with its weights to have values.",
+    ),
     "M0530": Entry(
         "the run took more cycles than --max-cycles allows",
         "The emulated clock passed the limit before the program ended, so the run was stopped; exit status 3. The "

@@ -111,6 +111,7 @@ from meshrt.engines.batched.records import (
     X_QUEUE_WORDS,
     X_RAMP,
     X_RAMP_WORDS,
+    X_VALUES,
     ZERO,
 )
 from meshrt.engines.compiled import inline, internal
@@ -217,7 +218,7 @@ def leave(r, memory, m, words, router, side, time, distance):
         fail(r, ERROR_HOST_OVERFLOW, router, color, r[m + M_CALL], got + n, r[o + O_EXPECTED])
         return
     target, source = r[o + O_BASE] + got, r[m + M_ADDR]
-    for j in range(n):
+    for j in range(n * r[X_VALUES]):
         memory[target + j] = memory[source + j]
     r[o + O_GOT] = got + n
     r[C_HOST_OUT] += words

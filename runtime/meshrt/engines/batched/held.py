@@ -12,7 +12,8 @@ from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.operands import Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
-from meshrt.engines.batched.prepare import Prepared, Preparer
+from meshrt.engines.batched.prepare import Preparer
+from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
 from meshrt.program.instructions import INSTRUCTIONS

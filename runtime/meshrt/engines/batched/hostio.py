@@ -7,6 +7,8 @@ import numpy as np
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
 from meshrt.engines.batched.records import (
+    B_MEMORY_END,
+    C_ERROR,
     C_MEMORY_TOP,
     DO_INJECT,
     DTYPES,
@@ -48,12 +50,17 @@ class Outputs:
             places[number, O_EXPECTED] = max(0, count)
             places[number, O_DTYPE] = DTYPES[port.dtype]
             tables.header[C_MEMORY_TOP] += max(0, count)
+            if tables.values and tables.header[C_MEMORY_TOP] > tables.header[B_MEMORY_END]:
+                raise MeshError("M0513", f"the engine has no room for the {count:,} elements of port {port.name!r}")
             exit_at = (color * tables.pe_count + first + pe) * SIDES + PORT_NUMBERS[port.side]
             tables.exits[exit_at] = tables.starts["places"] + number * O_SIZE
             self._places.append((port, names, pe, max(0, count)))
 
     def collect(self) -> dict[str, np.ndarray]:
-        """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""
+        """The tensors of all output ports: i32 as int32, floats as float32; none where only time is kept.
+
+        Raises M0510 where words are missing.
+        """
         tables = self._tables
         places = tables.places
         tensors: dict[str, np.ndarray] = {}
@@ -64,6 +71,8 @@ class Outputs:
                 raise MeshError(
                     "M0510", f"port {port.name!r} got {got} of {count} elements from PE ({x}, {y}) before the end"
                 )
+            if not tables.values:
+                continue
             memory = tables.integers if port.dtype == "i32" else tables.memory
             tensor = tensors.setdefault(port.name, np.zeros(port.shape, memory.dtype))
             flat, inside = entries(port, names, pe, count)
@@ -71,19 +80,24 @@ class Outputs:
         return tensors
 
 
-def feed(tables: Tables, port: Port, region: Region, names: RegionNames, first: int, tensor: np.ndarray) -> None:
-    """Send an input tensor into the region through a port, from time 0 on."""
+def feed(tables: Tables, port: Port, region: Region, names: RegionNames, first: int, tensor: np.ndarray | None) -> None:
+    """Send an input tensor into the region through a port, from time 0 on; words without values for None."""
     local, counts = edge_counts(port, region, names)
-    values = to_dtype(tensor, port.dtype).reshape(-1)
+    values = to_dtype(tensor, port.dtype).reshape(-1) if tensor is not None else None
     color = int(tables.color_numbers[port.color])
     for pe, count in zip(local.tolist(), counts.tolist(), strict=True):
         if count <= 0:
             continue
-        flat, inside = entries(port, names, pe, count)
         total = words(count, port.dtype, int(tables.header[X_WORD_BYTES]))
         m = moves.host_message(
             tables.records_at, count, first + pe, PORT_NUMBERS[port.side], color, DTYPES[port.dtype], total
         )
+        if tables.header[C_ERROR] != 0:
+            # The caller reports that there is no room.
+            return
+        if values is None:
+            continue
+        flat, inside = entries(port, names, pe, count)
         at = int(tables.records[m + M_ADDR])
         memory = tables.integers if port.dtype == "i32" else tables.memory
         memory[at : at + count] = np.where(inside, values[flat] if values.size else 0, 0)

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from meshrt.diagnostics import MeshError
 from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.held import WatchedPreparer
 from meshrt.engines.batched.hostio import Outputs, feed
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
-from meshrt.engines.batched.prepare import Preparer, route_config
+from meshrt.engines.batched.prepare import Preparer
+from meshrt.engines.batched.prepare_fabric import route_config
 from meshrt.engines.batched.records import (
     C_CONTENDED,
     C_ERROR,
@@ -33,7 +35,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.scheduler import Scheduler, code_run
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
-from meshrt.engines.loading.flatten import Execute, LinearCode, flatten
+from meshrt.engines.loading.flatten import Again, Execute, LinearCode, flatten
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements
 from meshrt.engines.loading.ports import check_input
@@ -57,16 +59,22 @@ class Machine:
         per_layer: bool = False,
         checked: bool = False,
         max_cycles: int | None = None,
+        timing_only: bool = False,
+        until_rounds: int | None = None,
+        fast_forward: bool = True,
         text: Sequence[str] = (),
     ):
         self._program = program
         self._target = target
         self._max_cycles = max_cycles
         self._checked = checked
+        self._timing_only = timing_only
+        self._until_rounds = until_rounds
+        self._fast_forward = fast_forward
         sizes = [r.width * r.height for r in program.regions]
         self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
-        self._sram = Sram(program, self._bases, sum(sizes))
+        self._sram = Sram(program, self._bases, sum(sizes), values=not timing_only, watched=checked)
         self._codes: list[tuple[int, LinearCode]] = []
         instructions: list[Instruction] = []
         for r, region in enumerate(program.regions):
@@ -74,6 +82,8 @@ class Machine:
                 linear = flatten(code, len(instructions))
                 instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
                 self._codes.append((r, linear))
+        if timing_only and until_rounds is None:
+            _refuse_until([linear for _, linear in self._codes])
         self._handles = [_handles(linear) for _, linear in self._codes]
         colors = _colors(program, instructions, target)
         ports = [port for region in program.regions for port in region.ports]
@@ -88,6 +98,7 @@ class Machine:
             self._sram.elements,
             sum(int(np.prod(port.shape)) for port in ports),
             1 + sum(port.rect.count for port in ports),
+            values=not timing_only,
         )
         self._sram.attach(self._tables)
         self._sets = PeSets()
@@ -109,15 +120,16 @@ class Machine:
                 dense = int(tables.color_numbers[route.color])
                 config = route_config(route.source, route.destinations)
                 tables.channels[dense * tables.pe_count + pes, F_CONFIG] = config
-            for row, pes in load_placements(region, r, base, names, sram, tables.memory, weights):
-                sram.claim(tables.memory_at, row, pes.astype(np.int32), True)
+            if not self._timing_only:
+                for row, pes in load_placements(region, r, base, names, sram, tables.memory, weights):
+                    sram.claim(tables.memory_at, row, pes.astype(np.int32), True)
             for port in region.ports:
                 if port.direction == "out":
                     self._outputs.open(port, region, names, base)
         for r, region in enumerate(self._program.regions):
             for port in region.ports:
                 if port.direction == "in":
-                    tensor = check_input(port, inputs)
+                    tensor = None if self._timing_only else check_input(port, inputs)
                     feed(tables, port, region, self._names[r], self._bases[r], tensor)
                     self._check()
 
@@ -144,6 +156,7 @@ class Machine:
             self._metrics,
             self._check,
             self._max_cycles,
+            self._until_rounds if self._timing_only else None,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
@@ -182,6 +195,18 @@ class Machine:
             link_words=tables.links[:, L_WORDS].reshape(-1, SIDES).copy(),
             colors_peak=int(routed.sum(axis=0).max()) if routed.size else 0,
         )
+
+
+def _refuse_until(codes: Sequence[LinearCode]) -> None:
+    """Without values nothing ends an ``until``. Raises M0526 for the first."""
+    for linear in codes:
+        for step in linear.steps:
+            if isinstance(step, Again):
+                raise MeshError(
+                    "M0526",
+                    f"the until at line {step.line} ends on a value, and a timing-only run computes none",
+                    helps=["--until-rounds N times every until as N rounds"],
+                )
 
 
 def _handles(linear: LinearCode) -> dict[str, int]:

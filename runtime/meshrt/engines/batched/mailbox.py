@@ -55,6 +55,7 @@ from meshrt.engines.batched.records import (
     N_NEXT,
     N_SIZE,
     P_NEXT,
+    X_VALUES,
     X_WORD_BYTES,
     ZERO,
 )
@@ -90,16 +91,17 @@ def word_time(first, last, words, j):
 
 @internal
 def new_message(r, n):
-    """A message with memory for n elements."""
+    """A message with memory for n elements, where the machine keeps values."""
     size_class = 0
-    while (1 << size_class) < n:
+    size = n * r[X_VALUES]
+    while (1 << size_class) < size:
         size_class += 1
     m = r[C_FREE_MESSAGES + size_class]
     if m != 0:
         r[C_FREE_MESSAGES + size_class] = r[m + M_NEXT]
     else:
         m = r[C_MESSAGE_TOP]
-        capacity = 1 << size_class
+        capacity = (1 << size_class) * r[X_VALUES]
         if m + M_SIZE > r[B_MESSAGES_END] or r[C_MEMORY_TOP] + capacity > r[B_MEMORY_END]:
             fail(r, ERROR_FULL, ZERO, ZERO, -1 + ZERO, (m - r[A_MESSAGES]) // M_SIZE, ZERO)
             return r[A_MESSAGES]
@@ -165,7 +167,7 @@ def copy_message(r, memory, m, first, last, hops):
     r[copy + M_LAST] = last
     r[copy + M_DISTANCE] = hops
     source, target = r[m + M_ADDR], r[copy + M_ADDR]
-    for j in range(n):
+    for j in range(n * r[X_VALUES]):
         memory[target + j] = memory[source + j]
     return copy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.prepare import Prepared
+from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import T_WAIT, T_WORDS
 from meshrt.engines.result import Row
 

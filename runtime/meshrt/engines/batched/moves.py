@@ -119,6 +119,7 @@ from meshrt.engines.batched.records import (
     X_RAMP_WORDS,
     X_ROUTE_WRITE,
     X_SETUP,
+    X_VALUES,
     X_VECTOR_ISSUE,
     ZERO,
 )
@@ -209,7 +210,7 @@ def dense_color(r, color, pe, call):
 def start_send(r, memory, g, p, pe, color, at):
     """A PE sends the view at ``at``; gives its message."""
     n = r[g + G_N]
-    if r[g + G_DENSE] == 1:
+    if r[g + G_DENSE] == 1 or r[X_VALUES] == 0:
         m = outgoing_message(r, at, n, r[g + G_CELLS])
     else:
         m = new_message(r, n)
@@ -315,7 +316,7 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
         to = r[q + P_ADDR]
         if r[theirs + G_CELLS] != 0:
             to = own_row(r, memory, r[theirs + G_CELLS] + there, r[theirs + G_POOL], ZERO)
-        for j in range(r[g + G_N]):
+        for j in range(r[g + G_N] * r[X_VALUES]):
             memory[to + j] = memory[at + j]
     period = r[theirs + G_PERIOD]
     alone = r[q + P_START] + (words - 1) * period
@@ -479,12 +480,3 @@ def advance(records_at, pes, cycles):
         r[e + E_CLOCK] = time
         latest = max(latest, time)
     r[C_LATEST] = latest
-
-
-@native
-def swap(addresses, slots, a, b, pes):
-    """``rotate``: exchange the addresses of two buffers, and which declared buffer's memory each means."""
-    for i in range(pes.shape[0]):
-        pe = pes[i]
-        addresses[a, pe], addresses[b, pe] = addresses[b, pe], addresses[a, pe]
-        slots[a, pe], slots[b, pe] = slots[b, pe], slots[a, pe]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,12 @@ class Operands:
             high + 1 if n else 0,
             n == buffer.elements and is_dense(extents, strides),
         )
+
+    def resolve_all(self, instruction: Instruction, pes: PeSet, counters: Mapping[str, int]) -> list[Any]:
+        """Every argument of an instruction: views as operands, immediates as floats."""
+        return [
+            self.resolve(a, pes, counters, instruction) if isinstance(a, View) else float(a) for a in instruction.args
+        ]
 
 
 def describe_pe(sram: Sram, pes: PeSet, pe: int) -> str:

@@ -118,6 +118,7 @@ from meshrt.engines.batched.records import (
     V_STRIDE,
     W_SEND,
     W_TARGET,
+    X_VALUES,
     X_WAKEUP,
     ZERO,
 )
@@ -229,6 +230,8 @@ def give_room(r, f):
 @inline
 def combine(r, memory, p, g, result, done, source, n):
     """Values of n elements from ``source`` on become elements ``done`` onwards of move p, or of message ``result``."""
+    if r[X_VALUES] == 0:
+        return
     kind = r[g + G_KIND]
     base = r[p + P_ADDR]
     view = r[g + G_VIEW]

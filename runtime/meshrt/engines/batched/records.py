@@ -261,6 +261,7 @@ X_INPUT_QUEUES = 75
 X_OUTPUT_QUEUES = 76
 X_ASYNC_MOVES = 77
 X_VECTOR_ISSUE = 78
+X_VALUES = 79  # 1 when memory holds values, 0 when only time is kept
 # .. and heads of the lists of free messages, by size class.
 C_FREE_MESSAGES = 80
 HEADER_SIZE = 128

@@ -20,7 +20,8 @@ from meshrt.engines.batched import moves
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
-from meshrt.engines.batched.prepare import Prepared, Preparer
+from meshrt.engines.batched.prepare import Preparer
+from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.loading.flatten import (
@@ -103,7 +104,10 @@ def _names_read(instruction: Instruction) -> frozenset[str]:
 
 
 class Scheduler:
-    """Runs codes to their end. ``check`` raises when compiled code has reported a failure."""
+    """Runs codes to their end. ``check`` raises when compiled code has reported a failure.
+
+    ``until_rounds`` is how many rounds every ``until`` takes where there are no values to end it.
+    """
 
     def __init__(
         self,
@@ -116,6 +120,7 @@ class Scheduler:
         metrics: Metrics,
         check: Callable[[], None],
         max_cycles: int | None,
+        until_rounds: int | None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -127,6 +132,7 @@ class Scheduler:
         self._metrics = metrics
         self._check = check
         self._max_cycles = max_cycles
+        self._until_rounds = until_rounds
         self._ready: dict[Place, list[PeSet]] = {}
         self._heap: list[tuple[tuple[int, ...], Place]] = []
         self._ticket = np.zeros(tables.pe_count, np.int32)
@@ -226,10 +232,13 @@ class Scheduler:
             result = [(self._goto(run, step.target, counters), pes)]
         elif kind is Again:
             self._spend(pes, target.branch_cycles, row)
-            flags = self._preparer.flags(step.flag, pes, self._bound(run, at, counters), step.line) != 0
             again = (code, step.head, (*counters[:-1], counters[-1] + 1))
             done = self._goto(run, at + 1, counters)
-            result = [(done if ended else again, part) for ended, part in self._sets.parts(pes, flags)]
+            if self._until_rounds is not None:
+                result = [(done if counters[-1] + 1 >= self._until_rounds else again, pes)]
+            else:
+                flags = self._preparer.flags(step.flag, pes, self._bound(run, at, counters), step.line) != 0
+                result = [(done if ended else again, part) for ended, part in self._sets.parts(pes, flags)]
         else:
             assert kind is End
             result = []

@@ -38,9 +38,15 @@ class Declared:
 
 
 class Sram:
-    """The buffers of a program. ``bases[r]`` is the number of region r's first PE, of ``pe_count`` in all."""
+    """The buffers of a program. ``bases[r]`` is the number of region r's first PE, of ``pe_count`` in all.
 
-    def __init__(self, program: Program, bases: list[int], pe_count: int):
+    Without ``values`` buffers have no memory; which is which is then all that is known of them,
+    and only ``watched`` over by what looks at asynchronous moves (``unchanging`` where nothing does).
+    """
+
+    def __init__(self, program: Program, bases: list[int], pe_count: int, values: bool = True, watched: bool = False):
+        self.values = values
+        self.unchanging = not (values or watched)
         self._bases = bases
         self._regions = program.regions
         self.declared: list[Declared] = []
@@ -50,23 +56,27 @@ class Sram:
                 row = self.rows.setdefault((r, buffer.name), len(self.rows))
                 self.declared.append(Declared(len(self.declared), buffer, r, row))
         #: Rows of the address table whose memory may be shared, with the elements of such a buffer.
-        self.shareable = shareable_rows(program, self.rows, self.declared)
+        self.shareable = shareable_rows(program, self.rows, self.declared) if values else {}
         self._row_elements = [self._row_size(d) for d in self.declared]
         #: Elements of the largest buffer, and of memory for all.
         self.largest = max((d.buffer.elements for d in self.declared), default=1)
         self.elements = sum(n * d.buffer.rect.count for n, d in zip(self._row_elements, self.declared, strict=True))
         self.elements += ROW_ALIGNMENT * len(self.declared)
-        rows = max(1, len(self.rows))
+        #: Rows of the address table.
+        self.row_count = max(1, len(self.rows))
         #: Where each buffer of a PE lies in memory, by row and PE; -1 where there is none.
-        self.addresses = np.full((rows, pe_count), -1, np.int64)
+        self.addresses = np.full((self.row_count if values else 0, pe_count), -1, np.int64)
+        self._nowhere = np.zeros(0 if values else pe_count, np.int64)
         #: Which declared buffer's memory a name means on a PE; rotation exchanges it.
-        self.slots = np.full((rows, pe_count), -1, np.int32)
+        self.slots = np.full((self.row_count, pe_count), -1, np.int32)
         for d in self.declared:
             self.slots[d.row, self._pes(d)] = d.number
         #: Which declared buffer a name means on a PE; rotation leaves this alone.
         self.named = self.slots.copy()
         self._pools: dict[int, int] = {}
-        self._find_rivals(program)
+        self.watched: frozenset[int] = frozenset()
+        if values:
+            self._find_rivals(program)
 
     def _pes(self, d: Declared) -> np.ndarray:
         return rect_pes(d.buffer.rect, self._regions[d.region], self._bases[d.region])
@@ -82,6 +92,8 @@ class Sram:
         cells[:] = self.addresses[: len(cells)]
         self.addresses = cells if len(cells) else self.addresses
         self._tables = tables
+        if not self.values:
+            return
         tables.memory[: self.elements] = np.nan
         start = 0
         for d, size in zip(self.declared, self._row_elements, strict=True):
@@ -96,6 +108,10 @@ class Sram:
                 tables.integers[first - 1] = 1
                 self._pools.setdefault(d.buffer.elements, len(self._pools))
             start += size * len(pes)
+
+    def addresses_of(self, row: int) -> np.ndarray:
+        """Where a buffer lies in memory, by PE; all 0 where there is none."""
+        return self.addresses[row] if self.values else self._nowhere
 
     def pool(self, row: int) -> int:
         """Address of the head of the list of free rows of a shareable buffer's size."""
@@ -228,8 +244,9 @@ class Sram:
                 self.claim(memory_at, row, pes.pes, covers)
                 self._known[row].add(pes.number)
 
-    def rotated(self, a: int, b: int, pes: PeSet) -> None:
-        """Two buffers have been exchanged on a set of PEs."""
+    def rotate(self, a: int, b: int, pes: PeSet, row: int) -> None:
+        """Exchange two buffers on a set of PEs; whose metrics ``row`` it belongs to does not matter."""
+        swap(self.addresses if self.values else self.slots, self.slots, a, b, pes.pes)
         if a in self.watched:
             live = [pes.number in self._known[row] for row in (b, a)]
             for row, known in zip((a, b), live, strict=True):
@@ -313,6 +330,15 @@ def _meet(a: Rect, b: Rect) -> bool:
     ys = np.arange(max(a.y0, b.y0), min(a.y1, b.y1))
     grid_y, grid_x = np.meshgrid(ys, xs, indexing="ij")
     return bool(np.any(rect_mask(a, grid_x, grid_y) & rect_mask(b, grid_x, grid_y)))
+
+
+@native
+def swap(addresses, slots, a, b, pes):
+    """``rotate``: exchange the addresses of two buffers, and which declared buffer's memory each means."""
+    for i in range(pes.shape[0]):
+        pe = pes[i]
+        addresses[a, pe], addresses[b, pe] = addresses[b, pe], addresses[a, pe]
+        slots[a, pe], slots[b, pe] = slots[b, pe], slots[a, pe]
 
 
 @native

@@ -68,6 +68,7 @@ from meshrt.engines.batched.records import (
     X_RAMP_WORDS,
     X_ROUTE_WRITE,
     X_SETUP,
+    X_VALUES,
     X_VECTOR_ISSUE,
     X_WAKEUP,
     X_WORD_BYTES,
@@ -139,13 +140,15 @@ class Tables:
     """The state. Compiled code takes ``records_at`` and ``memory_at``, addresses of memory; the arrays share it.
 
     ``memory`` holds f32 elements of all SRAM buffers, then of messages, and i32 elements bit
-    for bit (``integers``). The tables are [records, fields]; ``starts`` are their first indices.
+    for bit (``integers``); without ``values`` it is empty. The tables are [records, fields];
+    ``starts`` are their first indices.
     """
 
     memory_at: int
     records_at: int
     pe_count: int
     colors: int
+    values: bool
     memory: np.ndarray
     integers: np.ndarray
     records: np.ndarray
@@ -178,10 +181,12 @@ def make_tables(
     sram_elements: int,
     host_elements: int,
     place_count: int,
+    values: bool = True,
 ) -> Tables:
     """Fresh state: empty queues, no routes, clocks at 0. ``colors`` are those of the program, in ascending order.
 
     Memory holds ``sram_elements`` of buffers, then messages; those of the host take ``host_elements``.
+    Without ``values`` there is no memory: only time is kept.
     """
     pes = sum(region.width * region.height for region in regions)
     count = max(1, len(colors))
@@ -224,8 +229,9 @@ def make_tables(
         for name, (rows, width) in fields.items()
     }
     wire = 8 * host_elements + _LEAST_WIRE_ELEMENTS + pes * _WIRE_ELEMENTS_PER_PE
-    memory = _aligned(np.empty(sram_elements + wire + 2 * _LINE, np.float32))
-    memory[:sram_elements] = np.nan
+    memory = _aligned(np.empty((sram_elements + wire if values else 0) + 2 * _LINE, np.float32))
+    if values:
+        memory[:sram_elements] = np.nan
     header = table["header"][0]
     for name, field in _STARTS.items():
         header[field] = starts[name]
@@ -239,7 +245,8 @@ def make_tables(
     header[B_HANDLES] = handle_count
     header[C_MESSAGE_TOP] = starts["messages"] + M_SIZE  # the first is for outgoing messages
     header[C_NODE_TOP] = starts["nodes"]
-    header[C_MEMORY_TOP] = sram_elements
+    header[C_MEMORY_TOP] = sram_elements if values else 0
+    header[X_VALUES] = int(values)
     for name, field in _NUMBERS.items():
         header[field] = getattr(target, name)
     table["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
@@ -254,6 +261,7 @@ def make_tables(
         records_at=records.ctypes.data,
         pe_count=pes,
         colors=count,
+        values=values,
         memory=memory,
         integers=memory.view(np.int32),
         records=records,

@@ -1,0 +1,29 @@
+"""One call of the engine: an instruction for a set of PEs, with all that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meshrt.engines.batched.pe_sets import PeSet
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prepared:
+    """One call: ``run(row)`` executes it for metrics row ``row``.
+
+    Arithmetic leaves the clocks alone: they go on by ``cycles`` each. A ``fabric`` call sets
+    them itself, and may be ``blocking``. ``macs`` are those of all its PEs.
+    """
+
+    pes: PeSet
+    run: Callable[[int], None]
+    cycles: int = 0
+    macs: int = 0
+    fabric: bool = False
+    blocking: bool = False
+
+    @property
+    def busy(self) -> int:
+        """Cycles of all its PEs together."""
+        return self.cycles * len(self.pes)
