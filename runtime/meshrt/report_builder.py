@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from meshrt.energy import link_joules, row_joules, summed
 from meshrt.engines.result import Finished
 from meshrt.manifest import Manifest
 from meshrt.program.memory_map import memory_map
@@ -71,7 +72,8 @@ def build_report(
             "stalled_words": finished.stalled_words,
         },
         "host": {"words_in": finished.host_words_in, "words_out": finished.host_words_out},
-        "ops": _ops(program, finished),
+        "energy": _energy(target, finished),
+        "ops": _ops(program, target, finished),
         "provenance": {
             "meshrt_version": runtime_version(),
             "engine": engine,
@@ -110,7 +112,19 @@ def _link_name(program: Program, link: int) -> str:
     return ""
 
 
-def _ops(program: Program, finished: Finished) -> list[dict[str, Any]]:
+def _energy(target: Target, finished: Finished) -> dict[str, float]:
+    joules = summed(row_joules(target, row, len(finished.clocks)) for row in finished.rows)
+    # What the host's words cost on the fabric belongs to no operation.
+    joules["link"] = link_joules(target, int(finished.link_words.sum()))
+    total = sum(joules.values())
+    return {
+        "joules": total,
+        **{f"{cause}_joules": joules[cause] for cause in joules},
+        "mean_watts": total * target.clock_hz / finished.cycles if finished.cycles else 0.0,
+    }
+
+
+def _ops(program: Program, target: Target, finished: Finished) -> list[dict[str, Any]]:
     """One object for each row of the engine, in the order of the op table; what belongs to no op comes last."""
     pes = max(1, len(finished.clocks))
     rows = []
@@ -127,6 +141,7 @@ def _ops(program: Program, finished: Finished) -> list[dict[str, Any]]:
             "macs": row.macs,
             "words": row.words,
             "instructions": row.instructions,
+            "joules": sum(row_joules(target, row, pes).values()),
         }
         if row.layer is not None:
             data["layer"] = row.layer

@@ -90,7 +90,14 @@ FIELDS = (
     Field("padding.mac_fraction", "fraction", "of MACs", "the rest: MACs spent on padding", required=False),
     Field("padding.tokens", "pair", "tokens", "[longest prompt, padded to the grid]", required=False),
     Field("padding.features", "pairs", "features", "[extent, padded extent] of each kind of tensor", required=False),
-    Field("energy", "object", "J", "energy by cause", required=False),
+    # Energy: modelled from the target's energies, which are assumptions where nothing is published.
+    Field("energy.joules", "number", "J", "all of the below", required=False),
+    Field("energy.mac_joules", "number", "J", "multiply-adds", required=False),
+    Field("energy.operation_joules", "number", "J", "other operations", required=False),
+    Field("energy.sram_joules", "number", "J", "bytes read from and written to SRAM by instructions", required=False),
+    Field("energy.link_joules", "number", "J", "words over links, those of the host included", required=False),
+    Field("energy.static_joules", "number", "J", "static power of the PEs of the regions", required=False),
+    Field("energy.mean_watts", "number", "W", "joules / seconds", required=False),
     # One row for each source operation.
     Field("ops[].op", "count", "", "its number in the program's op table"),
     Field("ops[].name", "text", "", "its name in the graph"),
@@ -101,6 +108,7 @@ FIELDS = (
     Field("ops[].macs", "count", "MACs", "multiply-accumulates, all PEs"),
     Field("ops[].words", "count", "words", "words sent into the fabric, all PEs"),
     Field("ops[].instructions", "count", "", "instructions executed, all PEs", required=False),
+    Field("ops[].joules", "number", "J", "its energy; static power counts while it moves the clock", required=False),
     # What was run.
     Field("provenance.meshrt_version", "text", "", "version of the runtime"),
     Field("provenance.engine", "text", "", "batched or reference"),

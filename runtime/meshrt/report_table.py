@@ -87,6 +87,8 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
         ),
         ("Host", "", f"{h['words_in']:,} words in, {h['words_out']:,} out"),
     ]
+    if energy := report.get("energy"):
+        rows.append(("Energy", "", _energy(energy)))
     if padding := report.get("padding"):
         rows.append(("Padding", "", _padding(padding)))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
@@ -97,6 +99,13 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
     for name, bar, text in rows:
         table.add_row(name, *([bar] if bars else []), text)
     return table
+
+
+def _energy(energy: Mapping[str, Any]) -> str:
+    total = energy["joules"] or 1.0
+    causes = {"MACs": "mac", "operations": "operation", "SRAM": "sram", "links": "link", "static": "static"}
+    shares = ", ".join(f"{name} {percent(energy[f'{cause}_joules'] / total)}" for name, cause in causes.items())
+    return f"{joules(energy['joules'])} ({energy['mean_watts']:,.3g} W): {shares}"
 
 
 def _padding(padding: Mapping[str, Any]) -> str:
@@ -205,7 +214,17 @@ def short(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """A time in the unit that suits it: ``1.45 ms``."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:,.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:,.0f} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+    return _in_unit(seconds, "s")
+
+
+def joules(energy: float) -> str:
+    """An energy in the unit that suits it: ``3.2 uJ``."""
+    return _in_unit(energy, "J")
+
+
+def _in_unit(amount: float, unit: str) -> str:
+    for prefix, size in (("", 1.0), ("m", 1e-3), ("u", 1e-6)):
+        if amount >= size:
+            scaled = amount / size
+            return f"{scaled:,.3g} {prefix}{unit}" if scaled < 999.5 else f"{scaled:,.0f} {prefix}{unit}"
+    return f"{amount / 1e-9:.3g} n{unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,12 @@ import numpy as np
 
 @dataclass(slots=True)
 class Row:
-    """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs."""
+    """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs.
+
+    ``events`` count what instructions do by cause (:mod:`meshrt.program.cost`), ``sram_bytes``
+    what they read and write, and ``word_hops`` the links that the operation's words crossed,
+    one for each word and link.
+    """
 
     op: int
     layer: int | None
@@ -20,6 +26,9 @@ class Row:
     instructions: int = 0
     words: int = 0
     waits: int = 0
+    sram_bytes: int = 0
+    word_hops: int = 0
+    events: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

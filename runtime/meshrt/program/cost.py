@@ -132,6 +132,17 @@ def launch_cycles(target: Target, asynchronous: bool) -> int:
     return price(target, launch_events(asynchronous))
 
 
+def combines(opcode: str) -> bool:
+    """Whether a fabric instruction computes with the words that it takes."""
+    return opcode.endswith(("_add", "_max"))
+
+
+def fabric_events(opcode: str, elements: int, dtype: str, asynchronous: bool) -> dict[str, int]:
+    """Events of a fabric instruction at its own PE: its launch, and an addition for each element that it combines."""
+    added = {_ELEMENT_CAUSE["add"].format(dtype=dtype): elements} if combines(opcode) else {}
+    return {**launch_events(asynchronous), **added}
+
+
 def word_period(target: Target, cost: str, dtype: str) -> int:
     """Cycles from one word to the next of a receive (``move``) or of a combining one (``add``)."""
     return max(

@@ -18,6 +18,7 @@ from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_EXITS,
     A_LINKS,
+    A_METRICS,
     A_NEIGHBOURS,
     A_PARKED,
     A_PES,
@@ -76,6 +77,7 @@ from meshrt.engines.batched.records import (
     M_OWNER,
     M_PORT,
     M_ROUTER,
+    M_ROW,
     M_SEND,
     M_STAGES,
     M_WORDS,
@@ -104,6 +106,8 @@ from meshrt.engines.batched.records import (
     S_WORDS,
     SIDES,
     STACK_DEPTH,
+    T_HOPS,
+    T_SIZE,
     W_SEND,
     W_TARGET,
     X_HOP,
@@ -275,6 +279,7 @@ def follow(r, memory, m):
     """
     color = r[m + M_COLOR]
     words = r[m + M_WORDS]
+    hops_at = r[A_METRICS] + r[m + M_ROW] * T_SIZE + T_HOPS
     send = r[m + M_SEND]
     router, port = r[m + M_ROUTER], r[m + M_PORT]
     first, last, distance = r[m + M_FIRST], r[m + M_LAST], r[m + M_DISTANCE]
@@ -311,6 +316,7 @@ def follow(r, memory, m):
             if sides & 1:
                 link = r[A_LINKS] + (here * SIDES + side) * L_SIZE
                 lost = occupy(r, link, start, stop, words, r[X_LINK_WORDS])
+                r[hops_at] += words
                 beyond = r[r[A_NEIGHBOURS] + here * SIDES + side]
                 if beyond < 0:
                     leave(r, memory, m, words, here, side, stop + lost + r[X_HOP], distance + 1)

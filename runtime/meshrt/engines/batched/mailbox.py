@@ -47,6 +47,7 @@ from meshrt.engines.batched.records import (
     M_OWNER,
     M_PORT,
     M_ROUTER,
+    M_ROW,
     M_SEND,
     M_SIZE,
     M_STAGES,
@@ -136,7 +137,7 @@ def outgoing_message(r, at, n, whole):
 
 
 @inline
-def sent_by(r, m, owner, port, handle, call, dtype, color, words, first, last, hops, stages):
+def sent_by(r, m, owner, port, handle, call, row, dtype, color, words, first, last, hops, stages):
     """Fill in a message that leaves a PE (or the host) through a port of the PE's router."""
     r[m + M_DTYPE] = dtype
     r[m + M_COLOR] = color
@@ -151,6 +152,7 @@ def sent_by(r, m, owner, port, handle, call, dtype, color, words, first, last, h
     r[m + M_HANDLE] = handle
     r[m + M_END] = last + 1
     r[m + M_CALL] = call
+    r[m + M_ROW] = row
     r[m + M_SEND] = 0
     r[m + M_DISTANCE] = 0
 

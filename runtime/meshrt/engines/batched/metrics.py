@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.batched.prepared import Prepared
-from meshrt.engines.batched.records import T_WAIT, T_WORDS
+from meshrt.engines.batched.records import T_HOPS, T_WAIT, T_WORDS
 from meshrt.engines.result import Row
 
 
@@ -44,6 +44,9 @@ class Metrics:
         r.busy += call.busy
         r.macs += call.macs
         r.instructions += len(call.pes)
+        r.sram_bytes += call.sram_bytes * len(call.pes)
+        for cause, count in call.events.items():
+            r.events[cause] += count * len(call.pes)
 
     def waited(self, row: int, waits: int) -> None:
         """So many waits were executed, all PEs together."""
@@ -54,4 +57,5 @@ class Metrics:
         for number, row in enumerate(self.rows):
             row.words = int(self._table[number, T_WORDS])
             row.waits = int(self._table[number, T_WAIT])
+            row.word_hops = int(self._table[number, T_HOPS])
         return self.rows

@@ -79,6 +79,7 @@ from meshrt.engines.batched.records import (
     G_ROW,
     G_VIEW,
     G_WORDS,
+    HOST_ROW,
     IDLE,
     K_HEAD,
     K_SIZE,
@@ -105,6 +106,7 @@ from meshrt.engines.batched.records import (
     RUNNING,
     SEND,
     STREAM_COPY,
+    T_HOPS,
     T_SIZE,
     T_WORDS,
     X_ASYNC_MOVES,
@@ -220,7 +222,7 @@ def start_send(r, memory, g, p, pe, color, at):
     words = r[g + G_WORDS]
     call, dtype, handle = r[g + G_CALL], r[g + G_DTYPE], r[g + G_HANDLE]
     hops, stages = r[p + P_HOPS], r[p + P_STAGES]
-    sent_by(r, m, pe, RAMP, handle, call, dtype, color, words, time, time + words - 1, hops, stages)
+    sent_by(r, m, pe, RAMP, handle, call, r[g + G_ROW], dtype, color, words, time, time + words - 1, hops, stages)
     r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
     return m
 
@@ -301,6 +303,7 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
     first += min(lost, 1) + r[X_RAMP]
     last += lost + r[X_RAMP]
     hops = paths[i, Y_HOPS]
+    r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_HOPS] += words * hops
     for hop in range(hops):
         lost = occupy(r, paths[i, Y_LINKS + hop], first, last, words, r[X_LINK_WORDS])
         first += min(lost, 1) + r[X_HOP]
@@ -463,7 +466,7 @@ def host_message(records_at, n, router, port, color, dtype, words):
     r = i64_at(records_at)
     m = new_message(r, n)
     # A fresh message is sent on by the next call of :func:`move`.
-    sent_by(r, m, router, port, NOTHING, -1, dtype, color, words, 0, words - 1, 0, 0)
+    sent_by(r, m, router, port, NOTHING, -1, HOST_ROW, dtype, color, words, 0, words - 1, 0, 0)
     r[C_HOST_IN] += words
     add_work(r, m)
     return m

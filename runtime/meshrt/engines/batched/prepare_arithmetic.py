@@ -6,7 +6,7 @@ call does nothing but take its cycles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,7 @@ from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction
+from meshrt.program.sram_traffic import arithmetic_bytes, gemm_bytes
 from meshrt.target import Target
 
 
@@ -46,9 +47,22 @@ class Arithmetic:
             return self._elementwise(instruction, pes, counters, INSTRUCTIONS[opcode].cost)
         return getattr(self, "_" + opcode)(instruction, pes, counters)
 
-    def _timed(self, pes: PeSet, instruction, reads, writes, covers, cycles: int, compute, macs: int = 0) -> Prepared:
+    def _timed(
+        self,
+        pes: PeSet,
+        instruction,
+        reads,
+        writes,
+        covers,
+        events: cost.Events,
+        sram_bytes: int,
+        compute,
+        macs: int = 0,
+    ) -> Prepared:
+        cycles = cost.price(self._target, events)
+        spent = {"cycles": cycles, "macs": macs * len(pes), "events": events, "sram_bytes": sram_bytes}
         if not self._tables.values:
-            return Prepared(pes, _nothing, cycles, macs * len(pes))
+            return Prepared(pes, _nothing, **spent)
         tables, sram = self._tables, self._sram
         owned = tuple(o.row for o in writes if o.row in sram.shareable)
         reads = tuple(o.row for o in reads if o.row in sram.watched)
@@ -62,7 +76,7 @@ class Arithmetic:
                 sram.touch(tables.memory_at, pes, reads, writes, covers, instruction)
             compute()
 
-        return Prepared(pes, run, cycles, macs * len(pes))
+        return Prepared(pes, run, **spent)
 
     def _same_extents(self, instruction: Instruction, operands: list[Operand]) -> None:
         first = tuple(e for e in operands[0].extents if e != 1)
@@ -116,8 +130,8 @@ class Arithmetic:
         def compute() -> None:
             function(tables.memory_at, addresses, members, op, table, offsets, immediates, scratch)
 
-        cycles = cost.element_cycles(self._target, cost_class, r.elements, r.dtype_name)
-        return self._timed(pes, instruction, views[1:], views[:1], r.covers, cycles, compute)
+        events = cost.element_events(cost_class, r.elements, r.dtype_name)
+        return self._timed(pes, instruction, views[1:], views[:1], r.covers, events, _bytes(views), compute)
 
     def _reduction(self, instruction, pes, counters, op) -> Prepared:
         tables = self._tables
@@ -145,8 +159,8 @@ class Arithmetic:
         def compute() -> None:
             backend.reduce(tables.memory_at, addresses, members, op, table, offsets, scratch)
 
-        cycles = cost.element_cycles(self._target, "add", a.elements, r.dtype_name)
-        return self._timed(pes, instruction, [a], [r], r.covers, cycles, compute)
+        events = cost.element_events("add", a.elements, r.dtype_name)
+        return self._timed(pes, instruction, [a], [r], r.covers, events, _bytes([a, r]), compute)
 
     def _sum(self, instruction, pes, counters) -> Prepared:
         return self._reduction(instruction, pes, counters, backend.SUM)
@@ -197,9 +211,10 @@ class Arithmetic:
             backend.gemm(tables.memory_at, addresses, members, table, offsets, shape, strides)
 
         count = int(np.prod(outer))
-        vector = instruction.option("vector", "m")
-        cycles = cost.gemm_cycles(self._target, count, m, k, n, c.dtype_name, a.dtype_name, str(vector))
-        return self._timed(pes, instruction, [c, a, b], [c], True, cycles, compute, cost.macs(count, m, k, n))
+        vector = str(instruction.option("vector", "m"))
+        events = cost.gemm_events(count, m, k, n, c.dtype_name, a.dtype_name, vector)
+        touched = gemm_bytes(count, m, k, n, c.dtype_name, a.dtype_name, b.dtype_name, vector)
+        return self._timed(pes, instruction, [c, a, b], [c], True, events, touched, compute, cost.macs(count, m, k, n))
 
     def _gemm(self, instruction, pes, counters) -> Prepared:
         return self._product(instruction, pes, counters, False)
@@ -217,9 +232,9 @@ class Arithmetic:
         def compute() -> None:
             backend.fill(tables.memory_at, addresses, members, operand, offsets, values, where)
 
-        cycles = cost.element_cycles(self._target, "move", r.elements, r.dtype_name)
+        events = cost.element_events("move", r.elements, r.dtype_name)
         reads = [r] if partial else []
-        return self._timed(pes, instruction, reads, [r], r.covers and not partial, cycles, compute)
+        return self._timed(pes, instruction, reads, [r], r.covers and not partial, events, _bytes([r]), compute)
 
     def _fill(self, instruction, pes, counters) -> Prepared:
         (r,) = self._operands.resolve_all(instruction, pes, counters)
@@ -262,8 +277,10 @@ class Arithmetic:
         def compute() -> None:
             backend.gather_rows(tables.memory_at, addresses, members, table, offsets, bases, rows, width)
 
-        cycles = cost.element_cycles(self._target, "move", r.elements, r.dtype_name)
-        return self._timed(pes, instruction, [table_view, index], [r], r.covers, cycles, compute)
+        events = cost.element_events("move", r.elements, r.dtype_name)
+        # Of the table, as many elements are read as the result has.
+        touched = _bytes([index, r]) + arithmetic_bytes([(r.elements, table_view.dtype_name)])
+        return self._timed(pes, instruction, [table_view, index], [r], r.covers, events, touched, compute)
 
     def _rotate(self, instruction, pes, counters) -> Prepared:
         sram = self._sram
@@ -273,11 +290,15 @@ class Arithmetic:
                 "M0524", f"rotate at line {instruction.line} needs two whole buffers of one shape and dtype"
             )
         run = _nothing if sram.unchanging else partial(sram.rotate, a.row, b.row, pes)
-        return Prepared(pes, run, self._target.issue_cycles)
+        return Prepared(pes, run, self._target.issue_cycles, events={"issue_cycles": 1})
 
 
 def _nothing(row: int) -> None:
     """What arithmetic does where only time is kept."""
+
+
+def _bytes(operands: Sequence[Operand]) -> int:
+    return arithmetic_bytes((o.elements, o.dtype_name) for o in operands)
 
 
 def _number(value) -> float:

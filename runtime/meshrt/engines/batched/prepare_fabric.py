@@ -31,6 +31,7 @@ from meshrt.engines.batched.tracing import NO_PATHS, Tracer
 from meshrt.program import cost
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction
+from meshrt.program.sram_traffic import fabric_bytes
 from meshrt.target import Target
 
 _NO_OFFSET = np.zeros(1, np.int64)
@@ -83,7 +84,7 @@ class Fabric:
         name = instruction.option("async")
         handle = handles[str(name)] if name is not None else BLOCKING
         kind = KINDS[instruction.opcode]
-        combines = instruction.opcode.endswith(("add", "max"))
+        combines = cost.combines(instruction.opcode)
         period = cost.word_period(self._target, "add" if combines else "move", operand.dtype_name)
         n, dtype = operand.elements, operand.dtype
         words = cost.words(n, operand.dtype_name, self._target.word_bytes)
@@ -115,7 +116,14 @@ class Fabric:
                 g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool)
             moves.move(tables.records_at, tables.memory_at, what, g, members, color, outs, addresses, offsets, paths)
 
-        return Prepared(pes, run, fabric=True, blocking=handle == BLOCKING)
+        return Prepared(
+            pes,
+            run,
+            fabric=True,
+            blocking=handle == BLOCKING,
+            events=cost.fabric_events(instruction.opcode, n, operand.dtype_name, handle != BLOCKING),
+            sram_bytes=fabric_bytes(instruction.opcode, n, operand.dtype_name),
+        )
 
     def _wait(self, instruction, number, pes, handles) -> Prepared:
         tables, members = self._tables, pes.pes

@@ -294,6 +294,7 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
         RAMP,
         handle,
         r[g + G_CALL],
+        r[g + G_ROW],
         r[g + G_DTYPE],
         r[p + P_PE] // OUT,
         words,

@@ -58,13 +58,14 @@ M_OWNER = 10  # sending PE, -1 for the host
 M_HANDLE = 11  # what ends when its words have left: a handle, BLOCKING or NOTHING
 M_END = 12  # when its last word has left the sender, if nothing holds it up
 M_CALL = 13  # the instruction that sent it
-M_SEND = 14  # the send record that waits for room on its account
-M_DISTANCE = 15  # hops so far
-M_BASE = 16  # the memory it owns starts here
-M_ROUTER = 17  # where it goes on from
-M_PORT = 18
-M_WORDS = 19
-M_WHOLE = 20  # not 0 when it refers to a whole row that may be shared
+M_ROW = 14  # row of the metrics that its way belongs to
+M_SEND = 15  # the send record that waits for room on its account
+M_DISTANCE = 16  # hops so far
+M_BASE = 17  # the memory it owns starts here
+M_ROUTER = 18  # where it goes on from
+M_PORT = 19
+M_WORDS = 20
+M_WHOLE = 21  # not 0 when it refers to a whole row that may be shared
 M_SIZE = 24
 
 # What a call of compiled code is to do.
@@ -190,7 +191,10 @@ V_SIZE = 8
 # A row of the metrics.
 T_WORDS = 0
 T_WAIT = 1
-T_SIZE = 2
+T_HOPS = 2  # words times the links that each crossed
+T_SIZE = 3
+METRIC_ROWS = 1 << 16
+HOST_ROW = METRIC_ROWS - 1  # what the host sends belongs to no operation
 
 # The header, at address 0. Counters:
 C_MESSAGE_TOP = 1

@@ -47,6 +47,7 @@ from meshrt.engines.batched.records import (
     K_SIZE,
     L_SIZE,
     M_SIZE,
+    METRIC_ROWS,
     N_SIZE,
     O_SIZE,
     P_SIZE,
@@ -79,7 +80,6 @@ from meshrt.target import Target
 #: Sizes of tables that are filled on demand: the operating system gives their memory when it is touched.
 _VIEWS = 1 << 16
 _GROUPS = 1 << 20
-_METRIC_ROWS = 1 << 16
 _POOLS = 1 << 12
 _MESSAGES_PER_PE = 64
 _NODES_PER_PE = 128
@@ -208,7 +208,7 @@ def make_tables(
         "neighbours": (pes * SIDES, 1),
         "exits": (count * pes * SIDES, 1),
         "places": (place_count, O_SIZE),
-        "metrics": (_METRIC_ROWS, T_SIZE),
+        "metrics": (METRIC_ROWS, T_SIZE),
         "pools": (_POOLS, 1),
         "views": (_VIEWS, V_SIZE),
         "groups": (_GROUPS, G_SIZE),
