@@ -17,9 +17,10 @@ def same_time(
     weights: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Any] | None = None,
     scalars: Mapping[str, Mapping[str, int]] | None = None,
-    options: RunOptions = RunOptions(),
+    options: RunOptions | None = None,
 ) -> RunResult:
     """The run with values; asserts that both timing-only runs have the same clocks and the same report."""
+    options = options or RunOptions()
     full = run_program(program, target, weights, inputs, scalars, options=options)
     for fast_forward in (False, True):
         timed = run_program(

@@ -88,12 +88,12 @@ class Sram:
 
     def attach(self, tables: Tables) -> None:
         """Lay the buffers out in the engine's memory, with nothing in them."""
-        cells = tables.cells.reshape(-1, tables.pe_count)
-        cells[:] = self.addresses[: len(cells)]
-        self.addresses = cells if len(cells) else self.addresses
         self._tables = tables
         if not self.values:
             return
+        cells = tables.cells.reshape(-1, tables.pe_count)
+        cells[:] = self.addresses[: len(cells)]
+        self.addresses = cells if len(cells) else self.addresses
         tables.memory[: self.elements] = np.nan
         start = 0
         for d, size in zip(self.declared, self._row_elements, strict=True):

@@ -85,6 +85,8 @@ _MESSAGES_PER_PE = 64
 _NODES_PER_PE = 128
 _WIRE_ELEMENTS_PER_PE = 8192
 _LEAST_WIRE_ELEMENTS = 1 << 22
+#: Where memory ends that holds no values, and so is never used up.
+_NO_END = 1 << 62
 #: Integers in a cache line.
 _LINE = 8
 
@@ -241,7 +243,7 @@ def make_tables(
     header[B_WORK_MASK] = work - 1
     header[B_MESSAGES_END] = starts["messages"] + messages * M_SIZE
     header[B_NODES_END] = starts["nodes"] + nodes * N_SIZE
-    header[B_MEMORY_END] = memory.size
+    header[B_MEMORY_END] = memory.size if values else _NO_END
     header[B_HANDLES] = handle_count
     header[C_MESSAGE_TOP] = starts["messages"] + M_SIZE  # the first is for outgoing messages
     header[C_NODE_TOP] = starts["nodes"]
