@@ -17,7 +17,7 @@ from meshrt.target import SECTIONS, Key, Rates, Target, load_target
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 _ROLE_MARKS = {"in": "", "out": "\\*", "inout": "+"}
-_PRESETS = ("wse2", "wse3", "tiny")
+_PRESETS = ("wse2", "wse3", "tiny", "ideal")
 
 
 def instruction_table() -> str:

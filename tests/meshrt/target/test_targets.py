@@ -13,7 +13,7 @@ from meshrt.diagnostics import CATALOG, MeshError
 from meshrt.target import KEYS, Rates, Target, available_targets, load_target, parse_target, target_to_toml
 
 HERE = Path(__file__).parent
-PRESETS = ("tiny", "wse2", "wse3")
+PRESETS = ("ideal", "tiny", "wse2", "wse3")
 
 
 @pytest.mark.parametrize("name", PRESETS)

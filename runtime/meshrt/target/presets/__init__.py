@@ -23,3 +23,8 @@ def wse3() -> Path:
 def tiny() -> Path:
     """A small mesh for tests."""
     return _HERE / "tiny.toml"
+
+
+def ideal() -> Path:
+    """A machine on which words cost hops and RAMPs, and nothing else costs anything."""
+    return _HERE / "ideal.toml"

@@ -1,0 +1,32 @@
+"""``reduce.chain``: each PE adds its own words to those that pass, toward the root (HPDC'24, chain).
+
+The software chain of :mod:`meshc.kernels.chain` with a root that stays: the PE farthest
+out sends, those between stream through, the root receives one side, then the other.
+
+Cost, P PEs and B words: B + (2 T_R + 2)(P - 1) cycles with the root at an end; best for
+many words. Contention B, depth P - 1. Memory: none besides the data. Colors: four for an
+axis, two in each direction, shared by all chains. Critical path: P - 1 streams, then B words.
+"""
+
+from __future__ import annotations
+
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.chain import chain_reduce
+from meshc.kernels.collectives.cost import PatternCost
+from meshc.kernels.collectives.line import Line
+from meshc.kernels.collectives.reduction import Reduction, any_root
+from meshrt.program.model import View
+
+
+def cost(length: int, words: int) -> PatternCost:
+    """Every link carries the words once."""
+    hops = length - 1
+    return PatternCost(contention=words if hops else 0, energy=words * hops, links=hops, distance=hops, depth=hops)
+
+
+def emit(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str) -> None:
+    """Combine ``data`` over the line into the root's ``data``."""
+    chain_reduce(builder, line.segment(builder), root, data, op)
+
+
+REDUCTION = Reduction("reduce.chain", "each PE adds its words to those that pass", emit, any_root, cost)

@@ -1,0 +1,138 @@
+"""Where a collective runs: lines of PEs along an axis, and the arms of a line on both sides of its root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meshc.kernels.builder import MeshBuilder, StreamRoute
+from meshc.kernels.chain import Segment
+from meshc.kernels.ring import AXIS_PORTS
+from meshrt.program.expr import Expr, Name, as_expr, minimum
+from meshrt.program.model import Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``repeat`` equal lines end to end along ``axis``, ``length`` PEs each, the first from coordinate ``start`` on.
+
+    ``across`` is the range of coordinates of the other axis in which they lie.
+    """
+
+    axis: str
+    length: int
+    across: tuple[int, int]
+    start: int = 0
+    repeat: int = 1
+
+    @property
+    def name(self) -> str:
+        """Names the line in streams: two lines of one name are the same PEs."""
+        return f"{self.axis}{self.start}_{self.length}x{self.repeat}_{self.across[0]}_{self.across[1]}"
+
+    @property
+    def position(self) -> Expr:
+        """This PE's position in its line."""
+        along = Name(self.axis) - self.start
+        return along if self.repeat == 1 else along % self.length
+
+    def condition(self, builder: MeshBuilder) -> Expr:
+        """Whether this PE lies in one of the lines: 1 where all PEs of the region do."""
+        other = "y" if self.axis == "x" else "x"
+        extents = {"x": builder.width, "y": builder.height}
+        inside = within(self.axis, self.start, self.start + self.repeat * self.length, extents[self.axis])
+        return minimum(inside, within(other, *self.across, extents[other]))
+
+    def segment(self, builder: MeshBuilder) -> Segment:
+        """The lines as the software chains of :mod:`meshc.kernels.chain` take them."""
+        return Segment(self.axis, self.position, self.length, self.condition(builder))
+
+    def arms(self, root: int) -> tuple[Arm, ...]:
+        """The PEs on each side of the root, where there are any."""
+        return tuple(arm for arm in (Arm(self, root, 1), Arm(self, root, -1)) if arm.length)
+
+
+def whole(builder: MeshBuilder, axis: str) -> Line:
+    """Every row (``x``) or every column (``y``) of the region, from edge to edge."""
+    width, height = builder.width, builder.height
+    return Line("x", width, (0, height)) if axis == "x" else Line("y", height, (0, width))
+
+
+def within(axis: str, start: int, stop: int, extent: int) -> Expr:
+    """Whether this PE's coordinate is in ``range(start, stop)``, on an axis of ``extent`` PEs."""
+    at = Name(axis)
+    above = at.ge(start) if start > 0 else as_expr(1)
+    return minimum(above, at.lt(stop)) if stop < extent else above
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """The PEs of a line on one side of its root, counted by their distance from it; the root is at distance 0.
+
+    ``sign`` is 1 for those at higher coordinates, -1 for those at lower ones.
+    """
+
+    line: Line
+    root: int
+    sign: int
+
+    @property
+    def name(self) -> str:
+        """Names the arm in streams."""
+        return f"{self.line.name}.{self.root}.{'up' if self.sign > 0 else 'down'}"
+
+    @property
+    def length(self) -> int:
+        """PEs of the arm, the root not counted: the largest distance."""
+        return self.line.length - 1 - self.root if self.sign > 0 else self.root
+
+    @property
+    def distance(self) -> Expr:
+        """This PE's distance from the root; negative on the other side."""
+        position = self.line.position
+        return position - self.root if self.sign > 0 else self.root - position
+
+    @property
+    def inward(self) -> str:
+        """The port that leads toward the root."""
+        up, down = AXIS_PORTS[self.line.axis]
+        return down if self.sign > 0 else up
+
+    @property
+    def outward(self) -> str:
+        """The port that leads away from the root."""
+        up, down = AXIS_PORTS[self.line.axis]
+        return up if self.sign > 0 else down
+
+    def routes(self, start: int, stop: int, step: int, source: str, *destinations: str) -> Iterator[StreamRoute]:
+        """One configuration in the routers at the distances ``range(start, stop, step)``, in every line."""
+        distances = range(start, stop, step)
+        if not distances:
+            return
+        nearest, farthest = distances[0], distances[-1]
+        step = step if len(distances) > 1 else 1
+        for number in range(self.line.repeat):
+            root = self.line.start + number * self.line.length + self.root
+            first, last = (root + nearest, root + farthest) if self.sign > 0 else (root - farthest, root - nearest)
+            along, across = (first, last + 1), self.line.across
+            if self.line.axis == "x":
+                rect = Rect(*along, *across, step, 1)
+            else:
+                rect = Rect(*across, *along, 1, step)
+            yield StreamRoute(rect, source, destinations)
+
+
+def off_multiples(period: int) -> Iterator[tuple[int, int]]:
+    """Cover the positive integers that are no multiples of ``period`` by few progressions (start, step).
+
+    One digit of a mixed radix at a time: of the multiples of the primes taken so far, those
+    that the next prime does not divide. A period of 2^k takes k progressions.
+    """
+    taken, rest, prime = 1, period, 2
+    while rest > 1:
+        if rest % prime:
+            prime += 1
+            continue
+        for digit in range(1, prime):
+            yield digit * taken, prime * taken
+        taken, rest = taken * prime, rest // prime

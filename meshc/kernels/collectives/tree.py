@@ -1,0 +1,97 @@
+"""``reduce.tree``: a binary tree over a power of two PEs, distances doubling (HPDC'24, tree).
+
+In round r, of the PEs left, every second one sends its partial result 2^r PEs toward the
+root, past PEs that have already sent: log2 P rounds. A PE takes the messages of rounds
+0, 1, .. in that order and then sends in its own round. The last message that it takes it
+may *store*, and then send the sum, or *stream*: add its own words as that message passes.
+
+Cost, P PEs and B words: max(B log2 P, B P / (2 (P - 1)) log2 P + P - 1) + (2 T_R + 1) log2 P
+cycles. Contention B log2 P at the root, depth log2 P. With every round stored the rounds
+follow each other: B log2 P + 2 T_R log2 P + P - 1. With every round streamed a message
+is under way while the one before it still arrives: near B + 2 T_R log2 P + P - 1 for few
+words, B log2 P + 2 T_R + 1 for many. The published cost, which prices links by their
+average load, lies between the two; with the first two rounds after the leaves stored it is
+met (``emit_stored``, docs/fidelity.md).
+
+Memory: none besides the data. Colors: one a round, log2 P. Critical path: the PEs at
+P/2, P/4, .. from the root.
+"""
+
+from __future__ import annotations
+
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.chain import COMBINE
+from meshc.kernels.collectives.cost import PatternCost
+from meshc.kernels.collectives.line import Arm, Line, off_multiples
+from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
+from meshrt.program.expr import Expr
+from meshrt.program.model import View
+
+
+def rounds_of(length: int) -> int:
+    """log2 of the line's length."""
+    return length.bit_length() - 1
+
+
+def cost(length: int, words: int) -> PatternCost:
+    """In every round half of the line's length is crossed by B words, whoever sends."""
+    rounds = rounds_of(length)
+    return PatternCost(words * rounds, words * length // 2 * rounds, length - 1, length - 1, rounds)
+
+
+def applies(length: int, root: int) -> str | None:
+    """A power of two PEs, the root at an end."""
+    if length & (length - 1):
+        return f"it takes a power of two PEs, not {length}"
+    return root_at_an_end(length, root)
+
+
+def emit(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str) -> None:
+    """Combine ``data`` over the line into the root's ``data``, streaming wherever a message can be streamed."""
+    emit_stored(builder, line, root, data, op, 0)
+
+
+def emit_stored(
+    builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str, stored_rounds: int
+) -> None:
+    """The same, where the PEs that send in rounds 1 up to ``stored_rounds`` store the message before."""
+    for arm in line.arms(root):
+        with builder.when(line.condition(builder)):
+            _descend(builder, arm, data, op, stored_rounds, 0)
+
+
+def _descend(builder: MeshBuilder, arm: Arm, data: MeshBuffer | View, op: str, stored_rounds: int, r: int) -> None:
+    """What the PEs at multiples of 2^r do once they have all messages but that of round r - 1."""
+    receive, stream_through = COMBINE[op]
+    out = _stream(builder, arm, r)
+    at = builder.param("tree_distance", arm.distance)
+    with builder.when((at % (2 << r)).ne(0)):
+        if r == 0:
+            builder.emit("send", data, color=out)
+        elif r <= stored_rounds:
+            builder.emit(receive, data, color=_stream(builder, arm, r - 1))
+            builder.emit("send", data, color=out)
+        else:
+            builder.emit(stream_through, data, in_=_stream(builder, arm, r - 1), out=out)
+    with builder.otherwise():
+        if r > 0:
+            builder.emit(receive, data, color=_stream(builder, arm, r - 1))
+        if r + 1 < rounds_of(arm.length + 1):
+            _descend(builder, arm, data, op, stored_rounds, r + 1)
+        else:
+            builder.emit(receive, data, color=out)
+
+
+def _stream(builder: MeshBuilder, arm: Arm, r: int) -> Expr:
+    """The messages of round r: from odd multiples of 2^r past all others to the even ones."""
+    far, stop = 1 << r, arm.length + 1
+    routes = [
+        *arm.routes(far, stop, 2 * far, "RAMP", arm.inward),
+        *arm.routes(0, stop, 2 * far, arm.outward, "RAMP"),
+    ]
+    for start, step in off_multiples(far):
+        routes += arm.routes(start, stop, step, arm.outward, arm.inward)
+    return builder.stream(f"tree.{arm.name}.{r}", routes)
+
+
+REDUCTION = Reduction("reduce.tree", "a binary tree, distances doubling", emit, applies, cost)

@@ -1,0 +1,1 @@
+"""What the emulator says beside what was measured or published elsewhere: the tables of docs/fidelity.md."""
