@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import X, Y, Expr, Int, Name, binary
+from meshrt.program.expr import Expr, Int, Name, X, Y, binary
 from meshrt.program.model import (
     Code,
     ElementRange,
@@ -32,7 +32,6 @@ from tests.differential.targets import machine, numbers
 
 #: The runtime scalar of every region, and its bounds.
 SCALAR = ("size", (1, 4))
-
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ class Plan:
         rect = Rect(sheet.width - 1, sheet.width, 0, sheet.height)
         shape = (sheet.height, total)
         ports.append(Port(f"{name}.rows", "out", "E", rect, color, "f32", shape, Int(total), (Y, Name("e"))))
-        return (*sends, *when(X.gt(0) if sheet.width > 1 else Int(0), (do("route", color=color, from_="W", to=("E",)),)))
+        lets_pass = do("route", color=color, from_="W", to=("E",))
+        return (*sends, *when(X.gt(0) if sheet.width > 1 else Int(0), (lets_pass,)))
 
     def edges(self, name: str, sheet: Sheet, ports: list[Port]) -> Body:
         """PEs on the four sides; what those inside hold is seen only in what they told others."""
@@ -127,9 +127,7 @@ class Plan:
             sheet.host(0, dict.fromkeys(pes, ("RAMP", (side,))))
             along, extent = (Y, h) if side in "WE" else (X, w)
             indices = (along, Name("e"))
-            ports.append(
-                Port(f"{name}.{side}", "out", side, rect, color, "f32", (extent, count), Int(count), indices)
-            )
+            ports.append(Port(f"{name}.{side}", "out", side, rect, color, "f32", (extent, count), Int(count), indices))
         inside = [X.gt(0), X.lt(w - 1), Y.gt(0), Y.lt(h - 1)]
         edge: Expr | None = None
         if w > 2 and h > 2:

@@ -1,12 +1,13 @@
 """A region while acts write on it: which colors, buffers, tables and handles are taken.
 
 An act is valid by itself whatever stands before and after it, so the only things that acts must agree on are here.
-Buffers come as four vectors of ``elements`` elements for each dtype of the program, named ``f0`` to ``f3`` (f32),
-``h0`` .. (f16), ``b0`` .. (bf16) and ``i0`` .. is taken by element indices, so ``n0`` .. (i32).
+Buffers come as four vectors of ``elements`` elements for each dtype of the program: ``f0`` to ``f3`` for f32, ``h0``
+to ``h3`` for f16, ``b0`` to ``b3`` for bf16 and ``n0`` to ``n3`` for i32. Some acts declare further ones.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Sheet:
     written: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
     handles: int = 0
+    #: How many loops without a counter stand around.
+    untils: int = 0
 
     def __post_init__(self) -> None:
         for dtype in self.dtypes:
@@ -65,7 +68,7 @@ class Sheet:
     @property
     def looped(self) -> bool:
         """Whether what is written now runs more than once."""
-        return bool(self.counters)
+        return bool(self.counters) or self.untils > 0
 
     def declare(self, name: str, dtype: str, elements: int) -> str:
         """A new buffer on every PE, behind the others."""
@@ -144,5 +147,5 @@ def rectangles(pes: set[PE]) -> list[Rect]:
 
 def _step(values: list[int]) -> int:
     """The distance of values that are evenly apart, 0 where they are not."""
-    steps = {b - a for a, b in zip(values, values[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(values)}
     return steps.pop() if len(steps) == 1 else int(not steps)

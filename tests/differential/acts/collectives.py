@@ -59,9 +59,7 @@ class Chain:
                 turn[station] = number % 2
                 if number:
                     hops[(number - 1) % 2].append(line.stream(group[number - 1], station))
-        colors = [
-            line.color(lambda p, of=of: merged([c for hop in of if (c := hop(p))])) if of else 0 for of in hops
-        ]
+        colors = [line.color(lambda p, of=of: merged([c for hop in of if (c := hop(p))])) if of else 0 for of in hops]
         source, target = vectors
         n = self.message.elements(sheet)
         out = sheet.table([colors[t] for t in turn], line.position)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import X, Y, Expr, minimum
+from meshrt.program.expr import Expr, X, Y, minimum
 from meshrt.program.model import Statement
 from tests.differential.sheet import PE, Configuration, Sheet
 from tests.differential.statements import Body, when

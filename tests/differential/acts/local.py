@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import X, Y, Expr, Int, Name
+from meshrt.program.expr import Expr, Int, Name, X, Y
 from meshrt.program.model import View
 from tests.differential.sheet import VECTORS, Sheet
 from tests.differential.statements import Body, do, loop, part, when
@@ -87,6 +87,8 @@ class Local:
         opcode = self.opcode
         if dtype == "i32" and opcode not in (*INTEGER, "fill", "index", "rotate", "convert"):
             opcode = "add"
+        if isinstance(b, float) and dtype == "i32":
+            b = float(round(b))
         if opcode in BINARY:
             return (do(opcode, r, a, b),)
         if opcode in UNARY:
@@ -144,6 +146,16 @@ class Local:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """Some instructions one after the other."""
+
+    work: tuple[Local, ...] = ()
+
+    def write(self, sheet: Sheet) -> Body:
+        return tuple(statement for local in self.work for statement in local.write(sheet))
+
+
+@dataclass(frozen=True)
 class Skew:
     """Some PEs compute for longer than others: a loop of as many rounds as coordinates say."""
 
@@ -174,4 +186,5 @@ locals_ = st.builds(
     immediate=st.none() | st.sampled_from((1.0, 0.5, -2.0)),
     where=st.sampled_from(CONDITIONS),
 )
+computations = st.builds(Compute, work=st.lists(locals_, min_size=1, max_size=5).map(tuple))
 skews = st.builds(Skew, rounds=st.integers(1, 6), along=st.sampled_from(("x", "y", "both")), work=locals_)

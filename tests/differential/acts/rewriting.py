@@ -1,4 +1,4 @@
-"""Acts that rewrite routes while they run: stars, alternating receivers, and a PE that listens to both sides in turn."""
+"""Acts that rewrite routes while they run: stars, alternating receivers, and a PE that listens to two sides in turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import Name
 from meshrt.program.model import Instruction
 from tests.differential.acts.line import Line, PlacedLine, lines
 from tests.differential.acts.streams import Message, messages

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
 from meshrt.program.cost import path_capacity, words
-from meshrt.program.expr import X, Y, Expr, Int, Name, minimum, select
+from meshrt.program.expr import Expr, Int, Name, X, Y, minimum, select
 from tests.differential.acts.line import Line, lines
 from tests.differential.acts.local import Local, locals_
 from tests.differential.sheet import PE, VECTORS, Configuration, Sheet
@@ -29,11 +30,11 @@ class Message:
     growing: bool = False
 
     def elements(self, sheet: Sheet) -> Expr:
-        """How many; even where a round may grow, so that a word of two elements is never split."""
+        """How many: as drawn, or in a growing message more by the round or by the runtime scalar."""
         count = 1 + (self.count - 1) % sheet.elements
-        if not self.growing or not (sheet.looped or sheet.scalars):
+        if not self.growing or not (sheet.counters or sheet.scalars):
             return Int(count)
-        name, most = sheet.counters[-1] if sheet.looped else _first_scalar(sheet)
+        name, most = sheet.counters[-1] if sheet.counters else _first_scalar(sheet)
         return Int(min(count, sheet.elements - most)) + Name(name) if most < sheet.elements else Int(count)
 
     def most(self, sheet: Sheet) -> int:
@@ -149,7 +150,7 @@ def configurations(routers: list[PE]) -> dict[PE, Configuration]:
     """The routes of a stream from the first router's PE to the last one's."""
     found: dict[PE, Configuration] = {}
     source = "RAMP"
-    for here, there in zip(routers, routers[1:], strict=False):
+    for here, there in itertools.pairwise(routers):
         port = direction(here, there)
         found[here] = (source, (port,))
         source = OPPOSITE[port]
@@ -166,23 +167,28 @@ class Multicast:
     taps: int = 1
 
     def write(self, sheet: Sheet) -> Body:
-        found = self.message.vectors(sheet)
-        if found is None or sheet.width * sheet.height < 2:
+        found, routes = self.message.vectors(sheet), self.routes(sheet)
+        if found is None or not routes:
             return ()
-        rx, ry = self.root[0] % sheet.width, self.root[1] % sheet.height
-        routes = {}
-        for x in range(sheet.width):
-            for y in range(sheet.height) if (x - rx) % self.taps == 0 else (ry,):
-                routes[x, y] = self.configuration(sheet, x - rx, y - ry, rx, ry)
-        # A stream ends where it has no way on: columns that are left out pass it along the row alone.
-        routes = {pe: (source, outputs) for pe, (source, outputs) in routes.items() if outputs}
         color = sheet.color(routes)
+        rx, ry = self.root[0] % sheet.width, self.root[1] % sheet.height
         source, target = found
         n = self.message.elements(sheet)
         send = do("send", part(source, 0, n), color=color)
         receive = do(self.message.receive, part(target, 0, n), color=color)
         listens = ((X - rx) % self.taps).eq(0) if self.taps > 1 else None
         return when(at((rx, ry)), (send,), when(listens, (receive,)))
+
+    def routes(self, sheet: Sheet) -> dict[PE, Configuration]:
+        """The configurations of all routers that the words cross, none where nobody but the root would listen."""
+        rx, ry = self.root[0] % sheet.width, self.root[1] % sheet.height
+        found = {}
+        for x in range(sheet.width):
+            for y in range(sheet.height) if (x - rx) % self.taps == 0 else (ry,):
+                source, outputs = self.configuration(sheet, x - rx, y - ry, rx, ry)
+                if outputs:
+                    found[x, y] = (source, outputs)
+        return found if (rx, ry) in found else {}
 
     def configuration(self, sheet: Sheet, dx: int, dy: int, rx: int, ry: int) -> Configuration:
         listens = dx % self.taps == 0
