@@ -226,8 +226,11 @@ class Interpreter:
                         yield from self._body(inner, pe, {**env, counter: i})
                 case If(condition, then, otherwise):
                     yield from self._body(then if evaluate(condition, env, self.tables) else otherwise, pe, env)
-                case Until():
-                    raise AssertionError("until is not for this interpreter")
+                case Until(flag, inner):
+                    while True:
+                        yield from self._body(inner, pe, env)
+                        if self._read(flag, pe, env).any():
+                            break
                 case Instruction():
                     yield from self._instruction(statement, pe, env)
 
