@@ -1,0 +1,160 @@
+"""What an instruction does to SRAM: it needs its operands' own data, overwrites what shares addresses, respects moves.
+
+Each PE has a bit for every declared buffer that shares addresses with another: whether it holds its own data. Writing
+a buffer sets its bit and clears those of its *rivals*; reading one without its bit is M0512. Buffers may be exchanged
+by ``rotate``, so names lead to declared buffers PE by PE.
+"""
+
+from __future__ import annotations
+
+from meshrt.program.proofs.compiled import internal
+from meshrt.program.proofs.evaluation import fail, value_of
+from meshrt.program.proofs.records import (
+    D_ADDRESS,
+    D_BYTES,
+    D_ELEMENTS,
+    D_TRACKED,
+    ERROR_HELD,
+    ERROR_NO_BUFFER,
+    ERROR_STALE,
+    EXCHANGES,
+    H_HANDLES,
+    IDLE,
+    M_CALL,
+    M_DECLARED,
+    M_DIMS,
+    M_OFFSET,
+    M_RANK,
+    M_STATE,
+    M_WRITES,
+    O_DIMS,
+    O_HELD,
+    O_NAME,
+    O_OFFSET,
+    O_RANK,
+    O_ROLE,
+    P_MOVES,
+    P_STEP,
+    READS,
+    WRITES,
+)
+
+
+@internal
+def note_view(s, m, o, pe):
+    """Write down in move record m which elements operand o means on a PE; gives False where it has none."""
+    d = s.named[s.operands[o, O_NAME], pe]
+    s.moves[m, M_DECLARED] = d
+    s.moves[m, M_WRITES] = 1 if s.operands[o, O_ROLE] & WRITES else 0
+    rank = s.operands[o, O_RANK]
+    s.moves[m, M_RANK] = rank
+    if rank < 0:
+        s.moves[m, M_OFFSET] = 0
+        s.moves[m, M_RANK] = 1
+        s.moves[m, M_DIMS] = s.declared[d, D_ELEMENTS]
+        s.moves[m, M_DIMS + 1] = 1
+        return True
+    s.moves[m, M_OFFSET] = value_of(s, s.operands[o, O_OFFSET], pe)
+    some = True
+    for i in range(rank):
+        extent = value_of(s, s.dims[s.operands[o, O_DIMS] + i, 0], pe)
+        s.moves[m, M_DIMS + 2 * i] = extent
+        s.moves[m, M_DIMS + 2 * i + 1] = value_of(s, s.dims[s.operands[o, O_DIMS] + i, 1], pe)
+        if extent < 1:
+            some = False
+    return some
+
+
+@internal
+def reach(s, m, highest):
+    """Lowest or highest byte address that a noted view takes."""
+    at = s.moves[m, M_OFFSET]
+    for i in range(s.moves[m, M_RANK]):
+        step = (s.moves[m, M_DIMS + 2 * i] - 1) * s.moves[m, M_DIMS + 2 * i + 1]
+        if (step > 0) == highest:
+            at += step
+    d = s.moves[m, M_DECLARED]
+    size = s.declared[d, D_BYTES]
+    return s.declared[d, D_ADDRESS] + at * size + (size - 1 if highest else 0)
+
+
+@internal
+def element_address(s, m, number):
+    """Byte address of element ``number`` of a noted view."""
+    at = s.moves[m, M_OFFSET]
+    for j in range(s.moves[m, M_RANK]):
+        i = s.moves[m, M_RANK] - 1 - j
+        extent = s.moves[m, M_DIMS + 2 * i]
+        at += number % extent * s.moves[m, M_DIMS + 2 * i + 1]
+        number //= extent
+    d = s.moves[m, M_DECLARED]
+    return s.declared[d, D_ADDRESS] + at * s.declared[d, D_BYTES]
+
+
+@internal
+def elements_of(s, m):
+    """How many elements a noted view has."""
+    n = 1
+    for i in range(s.moves[m, M_RANK]):
+        n *= max(0, s.moves[m, M_DIMS + 2 * i])
+    return n
+
+
+@internal
+def views_meet(s, a, b):
+    """Whether two noted views of one PE have a byte in common."""
+    if reach(s, a, True) < reach(s, b, False) or reach(s, b, True) < reach(s, a, False):
+        return False
+    size_a = s.declared[s.moves[a, M_DECLARED], D_BYTES]
+    size_b = s.declared[s.moves[b, M_DECLARED], D_BYTES]
+    for i in range(elements_of(s, a)):
+        at = element_address(s, a, i)
+        for j in range(elements_of(s, b)):
+            there = element_address(s, b, j)
+            if at < there + size_b and there < at + size_a:
+                return True
+    return False
+
+
+@internal
+def check_held(s, o, pe):
+    """M0509 where operand o of the PE's present instruction meets what an asynchronous move holds."""
+    handles = s.header[H_HANDLES]
+    scratch = s.moves.shape[0] - 1
+    known = False
+    for h in range(handles):
+        m = pe * (handles + 1) + h
+        if s.moves[m, M_STATE] == IDLE or not (s.moves[m, M_WRITES] == 1 or s.operands[o, O_ROLE] & WRITES):
+            continue
+        if not known:
+            if not note_view(s, scratch, o, pe):
+                return
+            known = True
+        if elements_of(s, m) > 0 and views_meet(s, scratch, m):
+            fail(s, ERROR_HELD, pe, s.pes[pe, P_STEP], s.operands[o, O_NAME], s.moves[m, M_CALL], h)
+            return
+
+
+@internal
+def touch(s, o, pe):
+    """The PE's present instruction reads, writes, or reads and writes operand o."""
+    name, role = s.operands[o, O_NAME], s.operands[o, O_ROLE]
+    d = s.named[name, pe]
+    if d < 0:
+        fail(s, ERROR_NO_BUFFER, pe, s.pes[pe, P_STEP], name, 0, 0)
+        return
+    if s.operands[o, O_HELD] == 1 and s.pes[pe, P_MOVES] > 0:
+        check_held(s, o, pe)
+    if s.declared[d, D_TRACKED] == 0 or role & EXCHANGES:
+        return
+    width = s.live.shape[1]
+    if role & READS:
+        found = False
+        for w in range(width):
+            if s.live[pe, w] & s.own[d, w]:
+                found = True
+        if not found:
+            fail(s, ERROR_STALE, pe, s.pes[pe, P_STEP], name, d, 0)
+    if role & WRITES:
+        for w in range(width):
+            s.live[pe, w] = (s.live[pe, w] & ~s.rivals[d, w]) | s.own[d, w]

@@ -1,0 +1,224 @@
+"""The state of an untimed execution: arrays of records, and the names of their columns.
+
+Everything is an integer. A *channel* is one color in one router and the PE behind it; it has six queues: one for each
+input port of the router (N, E, S, W, RAMP) and the *inbox* between router and PE. A *word* in a queue is one integer:
+which call sent it, its dtype, and how many elements it carries. Each PE has one *move* record for every handle and one
+for blocking moves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Ports of a router; the inbox is the queue between router and PE.
+SIDES = 4
+RAMP = 4
+INBOX = 5
+QUEUES = 6
+PORT_NUMBERS = {"N": 0, "E": 1, "S": 2, "W": 3, "RAMP": RAMP}
+DTYPE_NUMBERS = {"f32": 0, "f16": 1, "bf16": 2, "i32": 3}
+
+# A word: call * CALL_UNIT + dtype * DTYPE_UNIT + elements.
+DTYPE_UNIT = 8
+CALL_UNIT = 32
+
+# Kinds of steps of a code.
+END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, AGAIN = range(12)
+# Columns of a step. HEAD: counter, stop, step behind the loop, kind of loop. MOVE, ROUTE: call.
+S_KIND, S_A, S_B, S_C, S_D, S_LINE, S_SIZE = range(7)
+# Kinds of loops: run as they are; stopped at their head for induction; without words, first and last round only.
+PLAIN, STOPPING, LOCAL = range(3)
+
+# Columns of a call. Expressions are numbers; C_COUNT is -1 where the whole buffer moves.
+C_KIND, C_COLOR, C_OUT, C_HANDLE, C_COUNT, C_OPERAND, C_INPUT, C_OUTPUTS, C_STEP, C_SIZE = range(10)
+# Kinds of moves.
+SEND, RECV, STREAM = range(3)
+
+# Columns of an operand: name, role bits, offset (-1: not needed), first dimension and their number (-1: the whole
+# buffer), whether some asynchronous move may hold its memory.
+O_NAME, O_ROLE, O_OFFSET, O_DIMS, O_RANK, O_HELD, O_SIZE = range(7)
+# EXCHANGES: an operand of ``rotate``, which must not be held but may hold anything.
+READS, WRITES, EXCHANGES = 1, 2, 4
+MOST_DIMS = 5
+
+# Columns of a declared buffer.
+D_DTYPE, D_BYTES, D_ADDRESS, D_ELEMENTS, D_TRACKED, D_SIZE = range(6)
+
+# Kinds of expressions, and the operations of their postfix form.
+CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
+(
+    PUSH,
+    PUSH_GRID,
+    PUSH_COUNTER,
+    PUSH_SCALAR,
+    ENTRY,
+    JUMP_IF_ZERO,
+    JUMP_TO,
+    RETURN,
+    ADD,
+    SUB,
+    MUL,
+    FLOOR_DIVIDE,
+    MODULO,
+    MINIMUM,
+    MAXIMUM,
+    EQ,
+    NE,
+    LT,
+    LE,
+    GT,
+    GE,
+) = range(21)
+
+# Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do.
+P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_SIZE = range(9)
+RUNNING, BLOCKED, PAUSED, ENDED = range(4)
+
+# Columns of a move.
+(
+    M_STATE,
+    M_CALL,
+    M_KIND,
+    M_IN,
+    M_OUT,
+    M_LEFT,
+    M_DTYPE,
+    M_NEXT_IN,
+    M_NEXT_OUT,
+    M_DECLARED,
+    M_WRITES,
+    M_OFFSET,
+    M_RANK,
+    M_DIMS,
+) = range(14)
+M_SIZE = M_DIMS + 2 * MOST_DIMS
+IDLE, FLYING, DONE = range(3)
+
+# Columns of a channel. F_INPUT is -1 without a route. F_BEHIND counts own words that have not passed the router;
+# F_EARLIER has a bit for each side that an ended configuration accepted.
+(
+    F_INPUT,
+    F_OUTPUTS,
+    F_RECEIVERS,
+    F_LAST_RECEIVER,
+    F_SENDERS,
+    F_LAST_SENDER,
+    F_BEHIND,
+    F_PENDING,
+    F_SOURCE,
+    F_QUEUED,
+    F_PASSED,
+    F_EARLIER,
+    F_EPOCH,
+    F_SIZE,
+) = range(14)
+# Route changes that wait for own words: words still to pass, input, outputs.
+MOST_PENDING = 8
+G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
+
+# Host sources and sinks.
+U_SIDE, U_LEFT, U_DTYPE, U_NEXT, U_PORT, U_CHANNEL, U_SIZE = range(7)
+X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
+
+# The header.
+(
+    H_PES,
+    H_CAPACITY,
+    H_HANDLES,
+    H_WORD_BYTES,
+    H_COLORS,
+    H_INPUT_QUEUES,
+    H_OUTPUT_QUEUES,
+    H_ASYNC_MOVES,
+    H_WORK_HEAD,
+    H_WORK_TAIL,
+    H_READY_HEAD,
+    H_READY_TAIL,
+    H_STEPS,
+    H_CANDIDATE,
+    H_ALIVE,
+    H_FAILED,
+    H_ERROR,
+    H_ERROR_PE,
+    H_ERROR_STEP,
+    H_ERROR_A,
+    H_ERROR_B,
+    H_ERROR_C,
+    H_ENDED,
+    H_REWRITES,
+    H_GUARDED,
+    H_WORDS,
+    H_TRACKING,
+    H_NEXT_WORD,
+    H_FREE_ROW,
+    H_ROWS,
+    H_COMPONENTS,
+    H_SIZE,
+) = range(32)
+
+# Errors that the execution itself meets.
+(
+    NO_ERROR,
+    ERROR_DTYPE,
+    ERROR_SPLIT,
+    ERROR_LEAVES,
+    ERROR_PORT_OVERFLOW,
+    ERROR_HANDLE_BUSY,
+    ERROR_HANDLE_IDLE,
+    ERROR_INPUT_QUEUES,
+    ERROR_OUTPUT_QUEUES,
+    ERROR_ASYNC_MOVES,
+    ERROR_COLOR,
+    ERROR_HELD,
+    ERROR_STALE,
+    ERROR_NO_BUFFER,
+    ERROR_DIVISION,
+    ERROR_TABLE,
+    ERROR_EXTENT,
+    ERROR_PENDING,
+    ERROR_RACE_PASSED,
+    ERROR_RACE_EARLY,
+    ERROR_TOO_MANY_WORDS,
+) = range(21)
+
+#: Bits of a word of the liveness arrays; two are left so that none is the sign.
+LIVE_BITS = 62
+
+
+class State(NamedTuple):
+    """All arrays of one execution of one region; compiled code changes them in place."""
+
+    header: np.ndarray
+    steps: np.ndarray
+    calls: np.ndarray
+    operands: np.ndarray
+    dims: np.ndarray
+    exprs: np.ndarray
+    bytecode: np.ndarray
+    stack: np.ndarray
+    grids: np.ndarray
+    entries: np.ndarray
+    tables: np.ndarray
+    candidates: np.ndarray
+    alive: np.ndarray
+    declared: np.ndarray
+    own: np.ndarray
+    rivals: np.ndarray
+    live: np.ndarray
+    named: np.ndarray
+    pes: np.ndarray
+    counters: np.ndarray
+    moves: np.ndarray
+    channels: np.ndarray
+    pending: np.ndarray
+    count: np.ndarray
+    words: np.ndarray
+    neighbours: np.ndarray
+    exits: np.ndarray
+    sinks: np.ndarray
+    sources: np.ndarray
+    colors: np.ndarray
+    work: np.ndarray
+    ready: np.ndarray
