@@ -33,6 +33,7 @@ from meshrt.engines.batched.records import (
     C_LAST_OUT,
     C_LAST_STAGES,
     C_LATEST,
+    C_PARKED,
     C_STALLED,
     E_BLOCKED,
     E_ON,
@@ -194,6 +195,7 @@ def park(r, memory, m, words, router, port, first, last, distance, send):
     else:
         r[r[k + K_TAIL] + M_NEXT] = copy
     r[k + K_TAIL] = copy
+    r[C_PARKED] += 1
     excess = r[k + K_WORDS] - r[X_QUEUE_WORDS] * (distance + 1)
     r[copy + M_ROUTER] = router
     r[copy + M_PORT] = port
@@ -354,6 +356,7 @@ def unpark(r, router, color, port, since):
     while m != 0:
         after = r[m + M_NEXT]
         r[m + M_NEXT] = 0
+        r[C_PARKED] -= 1
         words = r[m + M_WORDS]
         first = max(r[m + M_FIRST], since)
         r[m + M_FIRST] = first

@@ -8,6 +8,7 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched.failures import Explainer
+from meshrt.engines.batched.fast_forward import FastForward
 from meshrt.engines.batched.held import WatchedPreparer
 from meshrt.engines.batched.hostio import Outputs, feed
 from meshrt.engines.batched.index_cache import IndexCache
@@ -71,6 +72,7 @@ class Machine:
         self._timing_only = timing_only
         self._until_rounds = until_rounds
         self._fast_forward = fast_forward
+        self._per_layer = per_layer
         sizes = [r.width * r.height for r in program.regions]
         self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
@@ -146,6 +148,11 @@ class Machine:
         runs = [
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
+        forward = None
+        if self._timing_only and self._fast_forward and not self._checked:
+            sizes = [r.width * r.height for r in self._program.regions]
+            bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
+            forward = FastForward(self._tables, self._metrics, runs, bounds, self._per_layer, self._max_cycles)
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -157,6 +164,7 @@ class Machine:
             self._check,
             self._max_cycles,
             self._until_rounds if self._timing_only else None,
+            forward,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])

@@ -8,6 +8,9 @@ from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import T_HOPS, T_WAIT, T_WORDS
 from meshrt.engines.result import Row
 
+#: Counts of a row that :class:`Metrics` keeps itself.
+_COUNTED = ("cycles", "busy", "macs", "instructions")
+
 
 class Metrics:
     """Rows by operation. ``table`` is the part that compiled code counts: words and waits."""
@@ -51,6 +54,28 @@ class Metrics:
     def waited(self, row: int, waits: int) -> None:
         """So many waits were executed, all PEs together."""
         self.rows[row].instructions += waits
+
+    def counts(self) -> np.ndarray:
+        """What Python code has counted so far: [rows, counts]."""
+        return np.array([[getattr(row, name) for name in _COUNTED] for row in self.rows], np.int64).reshape(
+            -1, len(_COUNTED)
+        )
+
+    def table(self) -> np.ndarray:
+        """What compiled code has counted so far."""
+        return self._table[: len(self.rows)].copy()
+
+    def repeat(self, counts: np.ndarray, table: np.ndarray, times: int, latest: int) -> None:
+        """Everything since those counts has happened so many times more; the latest clock is now ``latest``."""
+        grown = self.counts()
+        grown[: len(counts)] -= counts
+        for row, growth in zip(self.rows, grown.tolist(), strict=True):
+            for name, more in zip(_COUNTED, growth, strict=True):
+                setattr(row, name, getattr(row, name) + times * more)
+        added = self.table()
+        added[: len(table)] -= table
+        self._table[: len(added)] += times * added
+        self.latest = latest
 
     def finish(self) -> list[Row]:
         """All rows, with what compiled code counted."""

@@ -219,6 +219,7 @@ C_ERROR_B = 19
 C_LAST_HOPS = 20  # critical path of the latest host output
 C_LAST_STAGES = 21
 C_LAST_OUT = 22
+C_PARKED = 23  # messages parked at routers
 # .. where the tables start, for P PEs, C dense colors, H handles and B buffers:
 A_PES = 32  # P records E
 A_CHANNELS = 33  # C * P records F

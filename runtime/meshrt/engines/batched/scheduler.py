@@ -17,12 +17,14 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
+from meshrt.engines.batched.fast_forward import FastForward, Reading, Repetition, Round, Standing
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
 from meshrt.engines.batched.prepare import Preparer
 from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
+from meshrt.engines.batched.repetition import BLOCKED, RUNNABLE
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.loading.flatten import (
     Again,
@@ -121,6 +123,7 @@ class Scheduler:
         check: Callable[[], None],
         max_cycles: int | None,
         until_rounds: int | None,
+        forward: FastForward | None = None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -133,6 +136,7 @@ class Scheduler:
         self._check = check
         self._max_cycles = max_cycles
         self._until_rounds = until_rounds
+        self._forward = forward
         self._ready: dict[Place, list[PeSet]] = {}
         self._heap: list[tuple[tuple[int, ...], Place]] = []
         self._ticket = np.zeros(tables.pe_count, np.int32)
@@ -182,6 +186,8 @@ class Scheduler:
     def _run_from(self, place: Place, pes: PeSet) -> None:
         """Run PEs from a place on, as long as they stay together and furthest behind."""
         while True:
+            if self._forward is not None and type(self._codes[place[0]].linear.steps[place[1]]) is Head:
+                place = self._pass_head(self._forward, place, pes)
             next_places = self._step(place, pes)
             if len(next_places) != 1:
                 self._pay()
@@ -197,6 +203,76 @@ class Scheduler:
                 self._pay()
                 self._put(place, pes)
                 return
+
+    def _pass_head(self, forward: FastForward, place: Place, pes: PeSet) -> Place:
+        """Before a loop's head: skip what repeats itself. Gives the place with the counters of then."""
+        code, at, counters = place
+        run = self._codes[code]
+        step = run.linear.steps[at]
+        assert isinstance(step, Head)
+        outer = dict(zip(run.names[at][:-1], counters[:-1], strict=True))
+        value = self._index.value(step.stop, pes, outer, f"in the loop at line {step.line}")
+        least = value if isinstance(value, int) else int(value.min())
+        loop, found = (code, at), None
+        due = forward.due(place, pes, least)
+        if due:
+            self._pay()
+            standings = self._standings(place, pes)
+            if due == "compare":
+                found = forward.compare(loop, standings)
+            else:
+                forward.arm(loop, standings)
+        if found is not None:
+            self._check_skipped(forward, found)
+            forward.skip(loop, found)
+            self._move_on(found)
+            place = self._later(place, found)
+        if forward.watching:
+            counter = place[2][-1]
+            forward.note(Round(loop, counter, least))
+        return place
+
+    def _standings(self, place: Place, pes: PeSet) -> list[Standing]:
+        """Where all PEs are that have not ended."""
+        standings = [Standing(RUNNABLE, place, pes.pes)]
+        standings += [Standing(RUNNABLE, p, self._sets.union(sets).pes) for p, sets in self._ready.items()]
+        blocked = self.waiting().astype(np.int32)
+        order = np.argsort(self._ticket[blocked], kind="stable")
+        tickets, starts = np.unique(self._ticket[blocked][order], return_index=True)
+        waiting: dict[Place, list[np.ndarray]] = {}
+        for ticket, part in zip(tickets.tolist(), np.split(blocked[order], starts[1:]), strict=False):
+            waiting.setdefault(self._tickets[ticket][0], []).append(part)
+        standings += [Standing(BLOCKED, p, np.sort(np.concatenate(parts))) for p, parts in waiting.items()]
+        return standings
+
+    def _later(self, place: Place, found: Repetition) -> Place:
+        code, at, counters = place
+        rounds = (found.periods * found.rounds.get((code, head), 0) for head in self._codes[code].linear.loops[at])
+        return code, at, tuple(c + n for c, n in zip(counters, rounds, strict=True))
+
+    def _move_on(self, found: Repetition) -> None:
+        """All PEs are in later rounds now."""
+        ready = [(self._later(place, found), sets) for place, sets in self._ready.items()]
+        self._ready = dict(ready)
+        self._heap = [(self._key(place), place) for place in self._ready]
+        heapq.heapify(self._heap)
+        self._tickets = {t: (self._later(place, found), n) for t, (place, n) in self._tickets.items()}
+
+    def _check_skipped(self, forward: FastForward, found: Repetition) -> None:
+        """Views that read the counters of skipped rounds lie in their buffers; raises M0523 where one does not."""
+        for period in range(1, found.periods + 1):
+            for reading in found.readings:
+                run, at = reading.run, reading.at
+                heads = run.linear.loops[at]
+                counters = tuple(
+                    c + period * found.rounds.get((run.number, head), 0)
+                    for head, c in zip(heads, reading.counters, strict=True)
+                )
+                step = run.linear.steps[at]
+                assert isinstance(step, Execute)
+                bound = self._bound(run, at, counters)
+                self._preparer.prepare(step.instruction, step.number, reading.pes, bound, run.handles)
+                forward.note(Reading(run, at, counters, reading.pes))
 
     def _step(self, place: Place, pes: PeSet) -> list[tuple[Place, PeSet]]:
         code, at, counters = place
@@ -297,6 +373,8 @@ class Scheduler:
                 self._count(row)
                 self._metrics.waited(row, len(waits) * len(pes))
                 return [(self._goto(run, at + len(waits), counters), pes)]
+        if run.reads[at] and self._forward is not None and self._forward.watching:
+            self._forward.note(Reading(run, at, counters, pes))
         key = (pes.number, *[counters[i] for i in run.reads[at]])
         kept = run.prepared[at]
         calls = kept.get(key)

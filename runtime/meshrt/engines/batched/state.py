@@ -171,6 +171,11 @@ class Tables:
     woken: np.ndarray
     color_numbers: np.ndarray
 
+    def extent(self, name: str) -> slice:
+        """Where a table lies in ``records``."""
+        start = self.starts[name]
+        return slice(start, start + getattr(self, name).size)
+
 
 def make_tables(
     target: Target,
