@@ -14,6 +14,9 @@ floor(P/2) alignment shifts. Memory: two X tiles, two W tiles, the accumulator. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
@@ -21,7 +24,9 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, logical_position, physical, ring
+from meshrt.program.cost import elements_per_word
 from meshrt.program.expr import Expr, Name, as_expr, select
+from meshrt.program.model import View
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
@@ -29,7 +34,7 @@ def applies(op: Operation, width: int, height: int) -> str | None:
     return None if width == height else "the ring needs as many rows as columns"
 
 
-def shift(builder: MeshBuilder, moves: list[tuple[Ring, MeshBuffer, MeshBuffer]]) -> list[str]:
+def shift(builder: MeshBuilder, moves: Sequence[tuple[Ring, MeshBuffer | View, MeshBuffer | View]]) -> list[str]:
     """Launch one ring shift of each (ring, tile, second buffer); gives the handles to wait for."""
     handles = []
     for at, (on, tile, second) in enumerate(moves):
@@ -46,7 +51,32 @@ def settle(builder: MeshBuilder, handles: list[str]) -> None:
         builder.emit("wait", handle=handle)
 
 
-def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer) -> None:
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Choices that leave the algorithm as it is.
+
+    ``vector`` is the dimension of the tile product's vector operations. A row that is
+    aligned rests, or goes on sending what its neighbours drop (``aligned_rows_send``).
+    ``whole_words``: the last element of an odd tile of 16-bit elements does not travel, so
+    that the product is right for even tiles only. The kernels that were measured on a
+    wafer (``docs/fidelity.md``) send on, and send whole words.
+    """
+
+    vector: str
+    aligned_rows_send: bool = False
+    whole_words: bool = False
+
+    def travelling(self, tile: MeshBuffer) -> View:
+        """The part of a tile that is sent."""
+        return whole_words(tile) if self.whole_words else tile.whole
+
+
+def whole_words(tile: MeshBuffer) -> View:
+    """The elements of a tile that fill whole fabric words."""
+    return tile.at(0, tile.elements - tile.elements % elements_per_word(tile.dtype))
+
+
+def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer, schedule: Schedule) -> None:
     """Shift row r (logical) by r positions: floor(P/2) ring shifts (see the module's text)."""
     parts = builder.width
     if parts == 1:
@@ -58,9 +88,46 @@ def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer) -> No
         builder.param("align_receive", select(y % 2, forward.receive, reverse.receive)),
     )
     shifts = builder.param("align_shifts", (y + 1) // 2)
-    with builder.loop("a", parts // 2) as step, builder.when(step.lt(shifts)):
-        settle(builder, shift(builder, [(on, tile, second)]))
-        builder.emit("rotate", tile, second)
+    moves = [(on, schedule.travelling(tile), schedule.travelling(second))]
+    with builder.loop("a", parts // 2) as step:
+        if schedule.aligned_rows_send:
+            settle(builder, shift(builder, moves))
+        with builder.when(step.lt(shifts)):
+            if not schedule.aligned_rows_send:
+                settle(builder, shift(builder, moves))
+            builder.emit("rotate", tile, second)
+
+
+@dataclass(frozen=True, slots=True)
+class RingTiles:
+    """The buffers of a ring GEMM in each PE: x [m, k] and w [k, n] with a second buffer each, c [m, n]."""
+
+    x: MeshBuffer
+    x_next: MeshBuffer
+    w: MeshBuffer
+    w_next: MeshBuffer
+    c: MeshBuffer
+
+
+def multiply(builder: MeshBuilder, tiles: RingTiles, schedule: Schedule) -> None:
+    """The P steps on aligned tiles: while c += x w runs, both tiles move on by one ring position."""
+    pairs = ((ring(builder, "x"), tiles.x, tiles.x_next), (ring(builder, "y"), tiles.w, tiles.w_next))
+    moves = [(on, schedule.travelling(tile), schedule.travelling(second)) for on, tile, second in pairs]
+    with builder.loop("s", builder.width):
+        handles = shift(builder, moves)
+        builder.emit("gemm", tiles.c, tiles.x, tiles.w, vector=schedule.vector)
+        settle(builder, handles)
+        for _, tile, second in pairs:
+            builder.emit("rotate", tile, second)
+
+
+def aligned_block(builder: MeshBuilder) -> Expr:
+    """The k block, by its column, that both tiles of this PE belong to when they are aligned."""
+    parts = builder.width
+    if parts == 1:
+        return as_expr(0)
+    position = (logical_position(builder, "x") + logical_position(builder, "y")) % parts
+    return builder.param("ring_block", physical(position, parts))
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -71,32 +138,22 @@ def emit(op: Operation, lowering: Lowering) -> None:
     rows, inner = shard_of(x).tile
     outputs = part_layouts(op)
     columns = sum(layout.tile for layout in outputs)
-    block: Expr = as_expr(0)
-    if parts > 1:
-        block = builder.param(
-            "ring_block", physical((logical_position(builder, "x") + logical_position(builder, "y")) % parts, parts)
-        )
+    block = aligned_block(builder)
     # The k block that belongs to column ``block``.
     weights = placed_parts(op, lowering, lambda i: shard_of(x).x.index(block, i), inner)
     tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
     builder.emit("copy", tile, lowering.buffer_of(x))
     accumulator = start_accumulator(op, lowering, rows, columns)
-    vector = "n" if columns >= rows else "m"
+    schedule = Schedule(vector="n" if columns >= rows else "m")
     if parts == 1:
-        builder.emit("gemm", accumulator, tile, weights.view(), vector=vector)
+        builder.emit("gemm", accumulator, tile, weights.view(), vector=schedule.vector)
     else:
         x_next = lowering.temporary("x_next", lowering.operand, rows, inner)
-        align_rows(builder, tile, x_next)
+        align_rows(builder, tile, x_next, schedule)
         w_tile = lowering.temporary("w_tile", lowering.operand, inner, columns)
         w_next = lowering.temporary("w_next", lowering.operand, inner, columns)
         builder.emit("copy", w_tile, weights.view())
-        along_x, along_y = ring(builder, "x"), ring(builder, "y")
-        with builder.loop("s", parts):
-            handles = shift(builder, [(along_x, tile, x_next), (along_y, w_tile, w_next)])
-            builder.emit("gemm", accumulator, tile, w_tile, vector=vector)
-            settle(builder, handles)
-            builder.emit("rotate", tile, x_next)
-            builder.emit("rotate", w_tile, w_next)
+        multiply(builder, RingTiles(tile, x_next, w_tile, w_next, accumulator), schedule)
     finish_parts(op, lowering, accumulator, rows, columns)
 
 

@@ -7,12 +7,14 @@ from sending to passing, so the row drains from east to west over one color (rul
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation, TensorType, Value
-from meshc.kernels.builder import StreamRoute
+from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring_transposed import last_token_row
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Name, as_expr, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, select
 from meshrt.program.model import Rect
 
 
@@ -62,36 +64,55 @@ def emit_output(op: Operation, lowering: Lowering) -> None:
 def _emit_result(value: Value, name: str, shape: tuple[int, int, int], lowering: Lowering) -> None:
     """One result [batch, sequence, features]; with ``--logits last`` only the prompt's last token has a place in it."""
     builder, tokens = lowering.builder, lowering.tokens
-    width, height = builder.width, builder.height
     type = shard_of(value)
-    rows, inner = type.tile
-    stream = builder.stream(f"host.out.{name}", [StreamRoute(Rect(0, width, 0, height), "RAMP", ("E",))])
-    tile = rows * inner
-    element = Name("e")
-    # The row drains from east to west.
-    source = width - 1 - element // tile
-    token = tokens.index(Name("y"), element % tile // inner)
-    batch, position = token // lowering.sequence, token % lowering.sequence
-    if tokens.padded != tokens.extent:
-        batch = select(token.lt(tokens.extent), batch, -1)
+    inner = type.tile[1]
     wanted = lowering.holds_tokens()
     if lowering.logits == "last":
         wanted = last_token_row(lowering)
-        position = select(position.eq(lowering.length - 1), 0, -1)
         shape = (shape[0], 1, shape[2])
+
+    def indices(source: Expr, element: Expr) -> tuple[Expr, ...]:
+        token = tokens.index(Name("y"), element // inner)
+        batch, position = token // lowering.sequence, token % lowering.sequence
+        if tokens.padded != tokens.extent:
+            batch = select(token.lt(tokens.extent), batch, -1)
+        if lowering.logits == "last":
+            position = select(position.eq(lowering.length - 1), 0, -1)
+        return batch, position, type.x.index(source, element % inner)
+
+    drain_rows(builder, name, lowering.buffer_of(value), shape, indices, wanted)
+
+
+def drain_rows(
+    builder: MeshBuilder,
+    name: str,
+    tile: MeshBuffer,
+    shape: Sequence[int],
+    indices: Callable[[Expr, Expr], tuple[ExprLike, ...]],
+    wanted: ExprLike = 1,
+) -> None:
+    """Append the departure of every PE's tile at the east edge, in the rows where ``wanted`` holds.
+
+    ``indices(source, element)`` says where in the result, of that shape, an element of the
+    tile of column ``source`` belongs.
+    """
+    width, height = builder.width, builder.height
+    stream = builder.stream(f"host.out.{name}", [StreamRoute(Rect(0, width, 0, height), "RAMP", ("E",))])
+    element, size = Name("e"), tile.elements
     builder.port(
         name,
         "out",
         side="E",
         rect=Rect(width - 1, width, 0, height),
         color=stream,
-        dtype=type.dtype,
-        shape=shape,
-        count=select(wanted, width * tile, 0),
-        indices=(batch, position, type.x.index(source, element % inner)),
+        dtype=tile.dtype,
+        shape=tuple(shape),
+        count=select(wanted, width * size, 0),
+        # The row drains from east to west.
+        indices=tuple(as_expr(i) for i in indices(width - 1 - element // size, element % size)),
     )
     with builder.when(wanted):
-        builder.emit("send", lowering.buffer_of(value), color=stream)
+        builder.emit("send", tile, color=stream)
         if width > 1:
             with builder.when(Name("x").gt(0)):
                 builder.emit("route", color=stream, from_="W", to=("E",))

@@ -73,7 +73,13 @@ def strided(positions: list[int]) -> list[tuple[int, int, int]]:
     return ranges
 
 
-def _rect(axis: str, span: tuple[int, int, int], builder: MeshBuilder) -> Rect:
+def extent(builder: MeshBuilder, axis: str) -> int:
+    """PEs of the region along an axis."""
+    return builder.width if axis == "x" else builder.height
+
+
+def along(builder: MeshBuilder, axis: str, span: tuple[int, int, int]) -> Rect:
+    """The PEs whose coordinate on the axis lies in ``span`` (start, stop, step), all across the other axis."""
     start, stop, step = span
     if axis == "x":
         return Rect(start, stop, 0, builder.height, step, 1)
@@ -98,7 +104,7 @@ def _routes(builder: MeshBuilder, axis: str, parts: int, reverse: bool) -> list[
             found[kind].setdefault((arrival, leave), []).append(at)
     return [
         [
-            StreamRoute(_rect(axis, span, builder), arrival, (leave,))
+            StreamRoute(along(builder, axis, span), arrival, (leave,))
             for (arrival, leave), positions in sorted(configurations.items())
             for span in strided(positions)
         ]
@@ -111,7 +117,7 @@ def ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
 
     Cost: every directed link carries at most one tile a step; no transfer exceeds 2 hops.
     """
-    parts = builder.width if axis == "x" else builder.height
+    parts = extent(builder, axis)
     direction = "reverse" if reverse else "forward"
     streams = [
         builder.stream(f"ring.{axis}.{direction}.{kind}", routes)
@@ -146,5 +152,5 @@ def ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
 
 def logical_position(builder: MeshBuilder, axis: str) -> Expr:
     """This PE's logical position on the axis, as a parameter."""
-    parts = builder.width if axis == "x" else builder.height
+    parts = extent(builder, axis)
     return builder.param(f"logical_{axis}", logical(Name(axis), parts))

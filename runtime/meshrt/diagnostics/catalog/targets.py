@@ -36,6 +36,11 @@ ENTRIES: dict[str, Entry] = {
         "a value of the target has no source",
         "Every number says where it comes from: a document, a measurement, or the word assumption and why.",
     ),
+    "M0616": Entry(
+        "the groups of a tree do not fit the axis",
+        "A tree all-reduce sums groups of PEs, then groups of their roots, and so on; the sizes of its levels, from "
+        "the lowest on, multiply to the PEs of the axis: 90 x 8 for 720 PEs in 8 groups.",
+    ),
     "M0650": Entry(
         "there is no such diagnostic",
         "Codes are an M and four digits, such as M0101. meshc explain without a code lists them all.",

@@ -1,0 +1,63 @@
+"""``gemv`` on its own: y[1, N] = x[1, K] W[K, N] on P x P PEs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshc.kernels.builder import MeshBuilder, StreamRoute
+from meshc.kernels.gemm_ring import whole_words
+from meshc.kernels.gemv import gemv
+from meshc.standalone.region import assemble, repeated
+from meshrt.program.expr import Name, as_expr
+from meshrt.program.model import Program, Rect
+from meshrt.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Gemv:
+    """``parts`` x ``parts`` PEs, each with a tile W[k, n]; ``groups`` of the all-reduce's tree over y.
+
+    ``rounds`` runs it so often back to back. With ``whole_words`` the last element of an odd
+    tile is not summed (a single one is), as in the kernel that was measured. The program takes
+    the tensors ``x`` [1, K] and ``w`` [K, N] and gives ``y`` [1, N].
+    """
+
+    parts: int
+    k: int
+    n: int
+    groups: tuple[int, ...]
+    dtype: str = "f32"
+    rounds: int = 1
+    whole_words: bool = False
+
+    def program(self, target: Target) -> Program:
+        """The program for a target; raises M0616 where the groups do not fit the column, M0401 and M0406."""
+        return assemble(self.parts, self.parts, target, self._body)
+
+    def _body(self, builder: MeshBuilder) -> None:
+        k, n, parts = self.k, self.n, self.parts
+        column, row, i, j = Name("x"), Name("y"), Name("i"), Name("j")
+        x = builder.buffer("x_tile", self.dtype, 1, k)
+        w = builder.buffer("w_tile", self.dtype, k, n)
+        y = builder.buffer("y_tile", self.dtype, 1, n)
+        builder.place(x, [("i", 0, 1), ("j", 0, k)], "x", [i, row * k + j])
+        builder.place(w, [("i", 0, k), ("j", 0, n)], "w", [row * k + i, column * n + j])
+        summed = whole_words(y) if self.whole_words and n > 1 else y
+        with repeated(builder, self.rounds):
+            gemv(builder, x, w, y, self.groups, summed)
+        top = Rect(0, parts, 0, 1)
+        stream = builder.stream("host.out.y", [StreamRoute(top, "RAMP", ("N",))])
+        element = Name("e")
+        builder.port(
+            "y",
+            "out",
+            side="N",
+            rect=top,
+            color=stream,
+            dtype=self.dtype,
+            shape=(1, parts * n),
+            count=as_expr(n),
+            indices=(element // n, column * n + element),
+        )
+        with builder.when(row.eq(0)):
+            builder.emit("send", y, color=stream)
