@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "meshrt.progress": (),
     "meshrt.weights": ("meshrt.diagnostics",),
     "meshrt.target": _BASE,
-    "meshrt.program": _BASE,
+    "meshrt.program": (*_BASE, "meshrt.progress"),
     "meshrt.report_schema": ("meshrt.diagnostics",),
     "meshrt.report_table": ("meshrt.diagnostics", "meshrt.report_schema"),
     "meshrt": _RUNTIME,

@@ -17,6 +17,7 @@ from meshrt.target import Target
 class Gemv:
     """``parts`` x ``parts`` PEs, each with a tile W[k, n]; ``groups`` of the all-reduce's tree over y.
 
+    Columns have nothing to do with one another: ``columns`` of them, ``parts`` by default, take the same time.
     ``rounds`` runs it so often back to back. With ``whole_words`` the last element of an odd
     tile is not summed (a single one is), as in the kernel that was measured. The program takes
     the tensors ``x`` [1, K] and ``w`` [K, N] and gives ``y`` [1, N].
@@ -29,13 +30,14 @@ class Gemv:
     dtype: str = "f32"
     rounds: int = 1
     whole_words: bool = False
+    columns: int = 0
 
     def program(self, target: Target) -> Program:
         """The program for a target; raises M0616 where the groups do not fit the column, M0401 and M0406."""
-        return assemble(self.parts, self.parts, target, self._body)
+        return assemble(self.columns or self.parts, self.parts, target, self._body)
 
     def _body(self, builder: MeshBuilder) -> None:
-        k, n, parts = self.k, self.n, self.parts
+        k, n = self.k, self.n
         column, row, i, j = Name("x"), Name("y"), Name("i"), Name("j")
         x = builder.buffer("x_tile", self.dtype, 1, k)
         w = builder.buffer("w_tile", self.dtype, k, n)
@@ -45,7 +47,7 @@ class Gemv:
         summed = whole_words(y) if self.whole_words and n > 1 else y
         with repeated(builder, self.rounds):
             gemv(builder, x, w, y, self.groups, summed)
-        top = Rect(0, parts, 0, 1)
+        top = Rect(0, builder.width, 0, 1)
         stream = builder.stream("host.out.y", [StreamRoute(top, "RAMP", ("N",))])
         element = Name("e")
         builder.port(
@@ -55,7 +57,7 @@ class Gemv:
             rect=top,
             color=stream,
             dtype=self.dtype,
-            shape=(1, parts * n),
+            shape=(1, builder.width * n),
             count=as_expr(n),
             indices=(element // n, column * n + element),
         )

@@ -13,12 +13,12 @@ move, add  1       1       1            n
 divide,    1       1       1            n, each of so many cycles
 root,
 special
-fma        1       outer   outer x      outer x inner x length
-                           inner
+fma        1       3 x     outer x      outer x inner x length
+                   outer   inner
 ========== ======= ======= ============ ===================================
 
 A product is two nested loops around a vector operation (:func:`gemm_events`): each round
-of the outer loop loads the vector descriptors anew, the inner one only steps them.
+of the outer loop sets its three vectors up anew, the inner one only steps them.
 
 A move of n elements over the fabric takes :func:`words` words; the first leaves or is
 taken after :func:`launch_cycles`, the others follow one every :func:`word_period`.
@@ -92,6 +92,10 @@ def fma_cause(c_dtype: str, a_dtype: str) -> str:
     return f"fma_elements_per_cycle.{kind}"
 
 
+#: The vectors of a multiply-add that have to be set up: what it reads and writes the sum in, and one factor.
+FMA_VECTORS = 3
+
+
 def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, vector: str = "m") -> dict[str, int]:
     """Events of ``gemm`` and ``gemm_t``: vector multiply-adds in two nested loops.
 
@@ -102,7 +106,7 @@ def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, 
     outer, inner, length = (k, n, m) if vector == "m" else (m, k, n)
     return {
         "issue_cycles": 1,
-        "vector_setup_cycles": batch * outer,
+        "vector_setup_cycles": FMA_VECTORS * batch * outer,
         "vector_issue_cycles": batch * outer * inner,
         fma_cause(c_dtype, a_dtype): batch * outer * inner * length,
     }

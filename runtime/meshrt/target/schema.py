@@ -94,7 +94,7 @@ SECTIONS = (
         (
             _count("issue_cycles", 0, "cycles of any instruction before its own work"),
             _count(
-                "vector_setup_cycles", 0, "cycles that load the descriptors of a vector instruction or blocking move"
+                "vector_setup_cycles", 0, "cycles that set one vector up: a descriptor, or what a blocking move walks"
             ),
             _count("vector_issue_cycles", 0, "cycles of one vector operation before its elements"),
             _count("loop_cycles", 0, "cycles of a loop per iteration"),
