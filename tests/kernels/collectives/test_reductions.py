@@ -90,8 +90,8 @@ def test_a_root_inside_the_line(name):
 @pytest.mark.parametrize("name", ["reduce.tree", "reduce.two_phase"])
 def test_reasons_why_not(name):
     reduction = REDUCTIONS[name]
-    assert "6" in reduction.applies(6, 0)
-    assert "end of the line" in reduction.applies(4, 1)
+    assert "6" in str(reduction.applies(6, 0))
+    assert "end of the line" in str(reduction.applies(4, 1))
     assert reduction.applies(16, 15) is None
 
 
