@@ -1,1 +1,1 @@
-"""What the emulator says beside what was measured or published elsewhere: the tables of docs/fidelity.md."""
+"""Measured on real wafers against predicted: the rows, the fit of the presets, and the page that shows both."""

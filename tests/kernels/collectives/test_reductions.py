@@ -8,13 +8,13 @@ import pytest
 from meshc.kernels.collectives import broadcast, star, tree, two_phase
 from meshc.kernels.collectives.line import Line, off_multiples, whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
+from meshc.standalone.collective import collective_program
 from meshrt.diagnostics import MeshError
 from meshrt.program.check import diagnose
 from meshrt.program.model import Rect
 from meshrt.program.printer import print_program
 from meshrt.run import run_program
 from meshrt.target import load_target
-from tools.fidelity.collective_program import collective_program
 
 TARGET = load_target("tiny")
 OPERATORS = {"add": lambda a: a.sum(0), "max": lambda a: a.max(0)}
