@@ -17,9 +17,9 @@ from meshc.kernels.collectives import broadcast, tree, two_phase
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
+from meshc.standalone.collective import collective_program
 from meshrt.run import RunOptions, run_program
 from meshrt.target import load_target
-from tools.fidelity.collective_program import collective_cycles, collective_program
 
 #: An emulated figure lands where it is off by this share or this many cycles (2 T_R + 2), whichever is more.
 SHARE, CYCLES = 0.05, 6
@@ -131,7 +131,12 @@ def emulate(algorithm: Algorithm, width: int, height: int, words: int, engine: s
     if not (found == wanted).all():
         raise AssertionError(f"{algorithm.name} on {width} x {height} PEs with {words} words: wrong values")
     published = algorithm.cost(width, height, words).cycles(target.ramp_cycles, target.hop_cycles)
-    return Row(algorithm.name, width, height, words, published, collective_cycles(result, width, height, words))
+    return Row(algorithm.name, width, height, words, published, _ended(result.clocks.reshape(height, width), words))
+
+
+def _ended(clocks: np.ndarray, words: int) -> int:
+    """When the last PE of the last row had its part: what it then sends to the south leaves one word a cycle."""
+    return int(clocks[-1].max()) - words
 
 
 def rows(

@@ -146,6 +146,41 @@ ENTRIES: dict[str, Entry] = {
         "The emulated clock passed the limit before the program ended, so the run was stopped; exit status 3. The "
         "limit is there to end a search early. Without --max-cycles a run ends when its program does.",
     ),
+    "M0536": Entry(
+        "a link carries nothing",
+        "The run stands still, yet a word waits for a link although the queue behind it has room: the link is broken. "
+        "The message names it and the cycle from which on nothing moved. In a deadlock of the program (M0500) every "
+        "word that waits finds its queue full, or a router that refuses it.",
+    ),
+    "M0537": Entry(
+        "a link lost a word",
+        "With --checked every link counts the words that go over it and those that arrive. Here fewer arrived. Where "
+        "words follow on the same color, the receive that takes them notices the gap first (M0533).",
+    ),
+    "M0538": Entry(
+        "a PE has stopped",
+        "The PE issues no more instructions, though its code has not ended and it waits for nothing. The notes say who "
+        "waits for its words.",
+    ),
+    "M0539": Entry(
+        "a queue overflows",
+        "A router's queue of one color and port holds `queue_words` words, and a link sends only where there is room. "
+        "This link sent nevertheless.",
+    ),
+    "M0540": Entry(
+        "an instruction reaches past the end of the SRAM",
+        "Every byte that an instruction reads or writes lies in its PE's SRAM. This PE's ends earlier than the program "
+        "was compiled for.",
+    ),
+    "M0541": Entry(
+        "this engine injects no faults",
+        "Faults act on single words, links and cycles, which only the reference engine knows.",
+    ),
+    "M0542": Entry(
+        "a fault has no place in this program",
+        "A fault names a PE of one of the program's regions, a side of its router (N, E, S, W, IN or OUT), and a cycle "
+        "of 0 or more.",
+    ),
     "M0550": Entry(
         "a tensor file cannot be read",
         "--inputs and --expect take safetensors files: the input tensors under the names of the model's forward, the "

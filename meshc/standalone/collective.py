@@ -1,17 +1,13 @@
-"""One collective as a program of its own: data in the PEs' memories, what they hold afterwards out to the south."""
+"""A collective on its own: data in the PEs' memories, and what they hold afterwards out to the south."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from meshc.emit.standalone import standalone_program
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
-from meshrt.program.cost import words
+from meshc.standalone.region import assemble
 from meshrt.program.expr import Name, as_expr
 from meshrt.program.model import Program, Rect
-from meshrt.run import RunResult
 from meshrt.target import Target
 
 #: Appends a collective over the buffer that every PE holds.
@@ -25,6 +21,7 @@ def collective_program(
 
     Both tensors are [height, width, elements]. Each column drains to the south, its last row
     first: a PE sends what it holds, then turns its router to pass what comes from the north.
+    Raises M0401 and M0406 where the target's memory or colors do not suffice.
     """
     x, y, i, e = (Name(name) for name in "xyie")
 
@@ -49,13 +46,4 @@ def collective_program(
             with builder.when(y.gt(0)):
                 builder.emit("route", color=drain, from_="N", to=("S",))
 
-    return standalone_program(width, height, target, everything)
-
-
-def collective_cycles(result: RunResult, width: int, height: int, elements: int, dtype: str = "f32") -> int:
-    """When the last PE of the last row had its part, on a target where only words take time.
-
-    What that row sends to the south leaves at once, one word a cycle.
-    """
-    clocks = np.asarray(result.clocks).reshape(height, width)
-    return int(clocks[-1].max()) - words(elements, dtype)
+    return assemble(width, height, target, everything)
