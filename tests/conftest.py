@@ -13,6 +13,26 @@ torch.set_num_threads(1)
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many generated programs the engines are held together on (tests/differential)."""
+    parser.addoption("--programs", type=int, default=500, metavar="N", help="generated programs to run on both engines")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests recorded under ``agreement``: how near the engines are, and the programs where they are least so."""
+    said = [
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "agreement" and report.when == "call"
+    ]
+    if said:
+        terminalreporter.section("agreement of the engines")
+        for text in said:
+            terminalreporter.write_line(text)
+
+
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same width and no colour, whatever terminal runs the tests."""

@@ -16,6 +16,8 @@ UNARY = ("copy", "sqrt", "rsqrt", "exp", "log", "sin", "cos", "tanh", "erf", "si
 #: What i32 takes part in; its products would leave the 32 bits.
 INTEGER = ("add", "sub", "max", "min", "copy")
 SPECIAL = ("fma", "gemm", "gemm_t", "sum", "reduce_max", "fill", "index", "gather", "rotate", "convert")
+#: What reads no part of its result.
+APART = ("gemm", "gemm_t", "sum", "reduce_max", "gather", "rotate")
 FORMS = ("plain", "reversed", "repeated")
 CONDITIONS = ("always", "even", "checkered", "west", "table", "scalar", "round")
 
@@ -64,14 +66,18 @@ class Local:
     where: str = "always"
 
     def write(self, sheet: Sheet) -> Body:
-        free = [n for n in range(VECTORS) if self.vector(sheet, n) not in sheet.written | sheet.read]
-        readable = [n for n in range(VECTORS) if self.vector(sheet, n) not in sheet.written]
-        if not free or not readable:
+        held = sheet.written | sheet.read
+        results = [n for n in range(VECTORS) if self.vector(sheet, n) not in held]
+        if not results:
             return ()
-        names = [
-            self.vector(sheet, numbers[n % len(numbers)])
-            for numbers, n in ((free, self.result), (readable, self.left), (readable, self.right))
-        ]
+        result = results[self.result % len(results)]
+        readable = [n for n in range(VECTORS) if self.vector(sheet, n) not in sheet.written]
+        if self.opcode in APART:
+            readable.remove(result)
+        if not readable:
+            return ()
+        sources = [readable[n % len(readable)] for n in (self.left, self.right)]
+        names = [self.vector(sheet, n) for n in (result, *sources)]
         return when(condition(self.where, sheet), self.instructions(sheet, names))
 
     def vector(self, sheet: Sheet, number: int) -> str:
@@ -97,9 +103,9 @@ class Local:
             case "fma":
                 return (do("fma", r, a, b, part(right, offset, count)),)
             case "gemm" | "gemm_t":
-                return self.product(opcode, result, left, right, n)
+                return self.product(sheet, names, n)
             case "sum" | "reduce_max":
-                return (do(opcode, part(result, 0, 2), part(left, 0, 2, n // 2)),) if result != left else ()
+                return (do(opcode, part(result, 0, 2), part(left, 0, 2, n // 2)),)
             case "fill":
                 return (do("fill", r, value=float(self.right), where=(Name("i0") + X) % 2 if self.count % 2 else None),)
             case "index":
@@ -107,8 +113,7 @@ class Local:
             case "gather":
                 return self.gather(sheet, result, left, n)
             case "rotate":
-                held = sheet.written | sheet.read | {result}
-                return (do("rotate", result, left),) if left not in held else ()
+                return (do("rotate", result, left),) if left not in sheet.read else ()
             case "convert":
                 other = sheet.vector(self.dtype + 1, self.left)
                 return (do("copy", result, other),) if other not in sheet.written else ()
@@ -123,19 +128,20 @@ class Local:
                 return part(name, offset, (count, 0))
         return part(name, offset, count)
 
-    def product(self, opcode: str, result: str, left: str, right: str, n: int) -> Body:
-        """A product of 2 x k and k x 2, or of 2 x k and the transpose of 2 x k."""
+    def product(self, sheet: Sheet, names: list[str], n: int) -> Body:
+        """A product of 2 x k and k x 2, or of 2 x k and the transpose of 2 x k; f32 may gather narrow products."""
+        result, left, right = names
+        if sheet.dtype(self.dtype) == "f32" and sheet.dtype(self.dtype + 1) in ("f16", "bf16") and self.offset % 2:
+            narrow = [sheet.vector(self.dtype + 1, number) for number in (self.left, self.right)]
+            if sheet.written.isdisjoint(narrow):
+                left, right = narrow
         k = n // 2
-        b = part(right, 0, k, 2) if opcode == "gemm" else part(right, 0, 2, k)
+        b = part(right, 0, k, 2) if self.opcode == "gemm" else part(right, 0, 2, k)
         vector = ("m", "n", None)[self.count % 3]
-        if n < 4 or result in (left, right):
-            return ()
-        return (do(opcode, part(result, 0, 2, 2), part(left, 0, 2, k), b, vector=vector),)
+        return (do(self.opcode, part(result, 0, 2, 2), part(left, 0, 2, k), b, vector=vector),)
 
     def gather(self, sheet: Sheet, result: str, left: str, n: int) -> Body:
         """Rows of two elements of ``left`` by indices of which some lie outside."""
-        if result == left:
-            return ()
         name = "rows"
         if all(buffer.name != name for buffer in sheet.buffers):
             sheet.declare(name, "i32", sheet.elements // 2)
@@ -186,5 +192,5 @@ locals_ = st.builds(
     immediate=st.none() | st.sampled_from((1.0, 0.5, -2.0)),
     where=st.sampled_from(CONDITIONS),
 )
-computations = st.builds(Compute, work=st.lists(locals_, min_size=1, max_size=5).map(tuple))
+computations = st.builds(Compute, work=st.lists(locals_, min_size=2, max_size=6).map(tuple))
 skews = st.builds(Skew, rounds=st.integers(1, 6), along=st.sampled_from(("x", "y", "both")), work=locals_)

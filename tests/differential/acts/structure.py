@@ -65,12 +65,15 @@ class Choice:
         return when(condition, write_all(self.acts, sheet), write_all(self.others, sheet))
 
 
+#: Rounds of every ``until``: a run without values has to be told.
+UNTIL_ROUNDS = 2
+
+
 @dataclass(frozen=True)
 class Repeat:
     """Some acts ``until`` a flag that one PE counts down to and multicasts to all others."""
 
     acts: tuple[Act, ...] = ()
-    rounds: int = 2
 
     def write(self, sheet: Sheet) -> Body:
         root, others = at((0, 0)), X + Y
@@ -85,10 +88,10 @@ class Repeat:
             body = write_all(self.acts, sheet)
         finally:
             sheet.untils -= 1
-        # The flag is 1 in the round in which the count comes from -rounds to zero.
+        # The flag is 1 in the round in which the count comes from -UNTIL_ROUNDS to zero.
         count = when(root, (do("add", ticks, ticks, 1.0), do("add", flag, ticks, 1.0), do("max", flag, flag, 0.0)))
         return (
-            do("index", ticks, value=Int(-self.rounds)),
+            do("index", ticks, value=Int(-UNTIL_ROUNDS)),
             Until(View(flag), (*body, *count, *tell)),
         )
 
@@ -103,7 +106,7 @@ def _around(inner: st.SearchStrategy[Act]) -> st.SearchStrategy[Act]:
     some = st.lists(inner, min_size=1, max_size=3).map(tuple)
     return st.one_of(
         st.builds(Loop, acts=some, rounds=st.integers(1, 3), by_scalar=st.booleans()),
-        st.builds(Repeat, acts=some, rounds=st.integers(1, 3)),
+        st.builds(Repeat, acts=some),
         st.builds(Choice, by=st.sampled_from(("scalar", "round")), acts=some, others=some | st.just(())),
     )
 
