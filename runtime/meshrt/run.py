@@ -137,7 +137,7 @@ def run_program(
         text=text,
     )
     progress.stage("running")
-    finished = machine.run()
+    finished = machine.run(progress)
     digest = manifest.files["program.mesh"].sha256 if manifest and "program.mesh" in manifest.files else None
     if digest is None:
         digest = hashlib.sha256(print_program(program).encode()).hexdigest()

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "machine.md"
 NAMES = sorted(path.stem for path in HERE.glob("*.mesh"))
 TARGET = load_target(HERE / "machine.toml")
-ENGINES = ("batched",)
+ENGINES = ("batched", "reference")
 
 
 def expected(name: str) -> dict:

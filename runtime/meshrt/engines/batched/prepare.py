@@ -16,7 +16,7 @@ from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import arithmetic_numba as backend
 from meshrt.engines.batched import moves
 from meshrt.engines.batched.index_cache import IndexCache
-from meshrt.engines.batched.operands import Diverges, Operand, Operands, collapse, is_dense
+from meshrt.engines.batched.operands import Diverges, Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
 from meshrt.engines.batched.records import (
     BLOCKING,
@@ -37,6 +37,7 @@ from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.tracing import NO_PATHS, Tracer
 from meshrt.engines.numeric.functions import ELEMENTWISE
+from meshrt.engines.views import collapse, is_dense
 from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS
