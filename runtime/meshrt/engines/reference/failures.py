@@ -9,7 +9,7 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.names import RegionNames
-from meshrt.engines.reference import records as rec
+from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import KINDS, Lowered
 from meshrt.engines.reference.misfits import describe_misfit
@@ -53,6 +53,7 @@ class Explainer:
         at = self._say.pes([pe]) if pe >= 0 else ""
         instruction = self._say.call(call)
         number = color if status == rec.ERROR_COLOR else self._say.color(color)
+        holder = self._say.call(a) if status == rec.ERROR_HELD else ""
         failures: dict[Any, tuple[str, str]] = {
             rec.ERROR_FULL: ("M0513", f"the engine has no room for more events ({a:,} are pending)"),
             rec.ERROR_DTYPE: (
@@ -98,8 +99,7 @@ class Explainer:
             rec.ERROR_COLOR: ("M0511", f"{instruction} on {at} uses color {number}, which no route mentions"),
             rec.ERROR_HELD: (
                 "M0509",
-                f"{instruction} on {at} {'writes' if b else 'reads'} memory that {self._say.call(a)} "
-                "holds until its wait",
+                f"{instruction} on {at} {'writes' if b else 'reads'} memory that {holder} holds until its wait",
             ),
             rec.ERROR_DAMAGED: (
                 "M0532",

@@ -11,7 +11,7 @@ import numpy as np
 
 from meshrt.engines.loading.codes import DTYPES
 from meshrt.engines.loading.names import rect_mask, rect_pes
-from meshrt.engines.reference.operands import (
+from meshrt.engines.reference.core.operands import (
     D_ADDRESS,
     D_DTYPE,
     D_ELEMENTS,

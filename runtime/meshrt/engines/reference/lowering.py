@@ -23,10 +23,8 @@ from meshrt.engines.loading.flatten import (
 )
 from meshrt.engines.loading.names import RegionNames
 from meshrt.engines.numeric.functions import ELEMENTWISE as OPERATIONS
-from meshrt.engines.reference import records as rec
-from meshrt.engines.reference.expressions import ExpressionCode, code_array
-from meshrt.engines.reference.layout import Layout
-from meshrt.engines.reference.operands import (
+from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.operands import (
     RANK,
     Y_DIMS,
     Y_EXTENT,
@@ -36,6 +34,8 @@ from meshrt.engines.reference.operands import (
     Y_SIZE,
     Y_STRIDE,
 )
+from meshrt.engines.reference.expression_code import ExpressionCode, code_array
+from meshrt.engines.reference.layout import Layout
 from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS

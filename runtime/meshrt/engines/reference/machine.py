@@ -11,13 +11,13 @@ from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements, to_dtype
 from meshrt.engines.loading.ports import check_input, edge_counts, entries
-from meshrt.engines.reference import clock
-from meshrt.engines.reference import records as rec
+from meshrt.engines.reference.core import clock
+from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.pes import NO_LAYER, ROW_KEY
 from meshrt.engines.reference.costs import cycles_of_key
 from meshrt.engines.reference.failures import Explainer
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowering, route_config
-from meshrt.engines.reference.pes import NO_LAYER, ROW_KEY
 from meshrt.engines.reference.state import make_state
 from meshrt.engines.result import Finished, Row
 from meshrt.program.cost import words

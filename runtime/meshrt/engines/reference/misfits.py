@@ -10,7 +10,7 @@ from typing import Any
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.flatten import Again, Branch, Enter, Execute, Head
 from meshrt.engines.loading.names import RegionNames
-from meshrt.engines.reference import records as rec
+from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.lowering import Lowered
 from meshrt.engines.reference.state import State
 from meshrt.engines.views import collapse, dense_strides

@@ -9,10 +9,10 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.codes import SIDES
-from meshrt.engines.reference import records as rec
+from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.operands import D_SIZE, SCRATCH
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowered
-from meshrt.engines.reference.operands import D_SIZE, SCRATCH
 from meshrt.program import cost
 from meshrt.program.model import Region
 from meshrt.target import Target

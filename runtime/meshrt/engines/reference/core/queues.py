@@ -7,7 +7,7 @@ import numpy as np
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import i32_at
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_CHANNELS,

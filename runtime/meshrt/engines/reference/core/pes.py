@@ -5,12 +5,12 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at
-from meshrt.engines.reference.expressions import value_of
-from meshrt.engines.reference.instructions import cost_of, execute
-from meshrt.engines.reference.moves import advance
-from meshrt.engines.reference.operands import AT, DTYPE, STACK, reads, resolve
-from meshrt.engines.reference.queues import push_event
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.instructions import cost_of, execute
+from meshrt.engines.reference.core.moves import advance
+from meshrt.engines.reference.core.operands import AT, DTYPE, STACK, reads, resolve
+from meshrt.engines.reference.core.queues import push_event
+from meshrt.engines.reference.core.records import (
     A_COUNTERS,
     A_PES,
     A_ROWS,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at
-from meshrt.engines.reference.expressions import value_of
-from meshrt.engines.reference.queues import fail
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.queues import fail
+from meshrt.engines.reference.core.records import (
     A_ADDRESSES,
     A_DECLARED,
     A_LIVE,

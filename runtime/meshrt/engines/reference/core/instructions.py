@@ -5,11 +5,11 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import f64_at
-from meshrt.engines.reference.arithmetic import elementwise, fill, gather, product, reduce
-from meshrt.engines.reference.expressions import value_of
-from meshrt.engines.reference.held import hold, release, watch
-from meshrt.engines.reference.moves import advance, begin_move, end_wait, move_at
-from meshrt.engines.reference.operands import (
+from meshrt.engines.reference.core.arithmetic import elementwise, fill, gather, product, reduce
+from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.held import hold, release, watch
+from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
+from meshrt.engines.reference.core.operands import (
     AT,
     COUNT,
     COVERS,
@@ -33,8 +33,8 @@ from meshrt.engines.reference.operands import (
     resolve,
     writes,
 )
-from meshrt.engines.reference.queues import accepts, channel_at, fail, push_event
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.queues import accepts, channel_at, fail, push_event
+from meshrt.engines.reference.core.records import (
     A_ADDRESSES,
     A_COLORS,
     A_HASH,

@@ -14,8 +14,8 @@ from meshrt.engines.numeric import functions as op
 from meshrt.engines.numeric.functions import special
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, f64_at, i32_at
-from meshrt.engines.reference.expressions import DEPTH, value_of
-from meshrt.engines.reference.operands import (
+from meshrt.engines.reference.core.expressions import DEPTH, value_of
+from meshrt.engines.reference.core.operands import (
     AT,
     COUNT,
     DIMS,
@@ -27,7 +27,7 @@ from meshrt.engines.reference.operands import (
     STRIDE,
     is_view,
 )
-from meshrt.engines.reference.records import A_VIEWS, P_IMMEDIATES, P_MEMORY, P_SCRATCH, ZERO
+from meshrt.engines.reference.core.records import A_VIEWS, P_IMMEDIATES, P_MEMORY, P_SCRATCH, ZERO
 
 ADD, SUB, MUL, DIV, MAX, MIN, FMA, COPY = op.ADD, op.SUB, op.MUL, op.DIV, op.MAX, op.MIN, op.FMA, op.COPY
 

@@ -8,7 +8,7 @@ from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, I32, RAMP
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
-from meshrt.engines.reference.queues import (
+from meshrt.engines.reference.core.queues import (
     channel_at,
     fail,
     first_word,
@@ -22,7 +22,7 @@ from meshrt.engines.reference.queues import (
     want,
     want_no_more,
 )
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.records import (
     A_MOVES,
     A_PES,
     A_ROWS,
@@ -120,7 +120,7 @@ from meshrt.engines.reference.records import (
     X_WAKEUP,
     ZERO,
 )
-from meshrt.engines.reference.shadow import seal, verify
+from meshrt.engines.reference.core.shadow import seal, verify
 
 LOW = 0xFFFFFFFF
 

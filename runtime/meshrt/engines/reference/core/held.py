@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16
-from meshrt.engines.reference.operands import (
+from meshrt.engines.reference.core.operands import (
     COUNT,
     D_ADDRESS,
     D_SIZE,
@@ -21,8 +21,8 @@ from meshrt.engines.reference.operands import (
     STRIDE,
     is_view,
 )
-from meshrt.engines.reference.queues import fail
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.queues import fail
+from meshrt.engines.reference.core.records import (
     A_DECLARED,
     A_MARKS,
     A_MOVES,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from meshrt.engines.compiled import internal, native
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
-from meshrt.engines.reference.moves import begin_out, take, take_through
-from meshrt.engines.reference.pes import run_pe
-from meshrt.engines.reference.queues import (
+from meshrt.engines.reference.core.moves import begin_out, take, take_through
+from meshrt.engines.reference.core.pes import run_pe
+from meshrt.engines.reference.core.queues import (
     append,
     arrive,
     channel_at,
@@ -26,7 +26,7 @@ from meshrt.engines.reference.queues import (
     want_no_outputs,
     want_outputs,
 )
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_EVENTS,
@@ -117,8 +117,8 @@ from meshrt.engines.reference.records import (
     X_MAX_CYCLES,
     ZERO,
 )
-from meshrt.engines.reference.routers import settle
-from meshrt.engines.reference.shadow import seal
+from meshrt.engines.reference.core.routers import settle
+from meshrt.engines.reference.core.shadow import seal
 
 LOW = 0xFFFFFFFF
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
-from meshrt.engines.reference.moves import can_send, inject, take_through
-from meshrt.engines.reference.queues import (
+from meshrt.engines.reference.core.moves import can_send, inject, take_through
+from meshrt.engines.reference.core.queues import (
     accepts,
     channel_at,
     copy_word,
@@ -28,7 +28,7 @@ from meshrt.engines.reference.queues import (
     set_off,
     want_no_outputs,
 )
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_EXITS,
     A_MOVES,

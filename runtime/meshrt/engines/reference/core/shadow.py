@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.compiled import inline, internal
-from meshrt.engines.reference.queues import fail
-from meshrt.engines.reference.records import (
+from meshrt.engines.reference.core.queues import fail
+from meshrt.engines.reference.core.records import (
     ERROR_DAMAGED,
     ERROR_MISSING,
     F_EXPECT,
