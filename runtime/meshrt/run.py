@@ -153,7 +153,7 @@ def run_program(
         **_timing(options),
     )
     progress.stage("running")
-    finished = machine.run()
+    finished = machine.run(progress)
     digest = manifest.files["program.mesh"].sha256 if manifest and "program.mesh" in manifest.files else None
     if digest is None:
         digest = hashlib.sha256(print_program(program).encode()).hexdigest()

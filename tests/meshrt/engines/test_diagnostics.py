@@ -5,6 +5,7 @@ All of them pass the checker: what it can find before the run is tested in tests
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,25 +31,42 @@ OPTIONS = {
 }
 
 
-def failure(name: str, options: RunOptions | None = None) -> MeshError:
+#: What an engine says in words of its own, beside the text of the batched engine.
+ENGINES = ("batched", "reference")
+
+
+def expected(name: str, engine: str) -> str:
+    own = HERE / f"{name}.{engine}.err"
+    return (own if own.exists() else HERE / f"{name}.err").read_text(encoding="utf-8")
+
+
+def failure(name: str, engine: str = "batched") -> MeshError:
     text = (HERE / f"{name}.mesh").read_text(encoding="utf-8")
     program = parse_program(text, f"{name}.mesh")
     check_program(program, TARGET, SourceText(text, f"{name}.mesh"))
+    options = replace(OPTIONS.get(name, RunOptions()), engine=engine)
     with pytest.raises(MeshError) as caught:
-        run_program(program, TARGET, WEIGHTS, options=options or OPTIONS.get(name), text=text.splitlines())
+        run_program(program, TARGET, WEIGHTS, options=options, text=text.splitlines())
     return caught.value
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_program_that_fails_gets_its_text(name):
-    found = failure(name)
+def test_a_program_that_fails_gets_its_text(name, engine):
+    found = failure(name, engine)
     assert found.diagnostic.code in CATALOG
-    assert found.diagnostic.render() + "\n" == (HERE / f"{name}.err").read_text(encoding="utf-8")
+    assert found.diagnostic.render() + "\n" == expected(name, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_is_the_same_again(name, engine):
+    assert str(failure(name, engine)) == str(failure(name, engine))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_text_is_the_same_again(name):
-    assert str(failure(name)) == str(failure(name))
+def test_engines_agree_on_the_code(name):
+    assert expected(name, "reference").split("]")[0] == expected(name, "batched").split("]")[0]
 
 
 def test_a_deadlock_names_rectangles_color_and_line():
@@ -61,4 +79,4 @@ def test_too_many_cycles_have_an_exit_status_of_their_own():
 
 
 def test_every_golden_has_its_program():
-    assert sorted(path.stem for path in HERE.glob("*.err")) == NAMES
+    assert sorted({path.name.split(".")[0] for path in HERE.glob("*.err")}) == NAMES

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "machine.md"
 NAMES = sorted(path.stem for path in HERE.glob("*.mesh"))
 TARGET = load_target(HERE / "machine.toml")
-ENGINES = ("batched",)
+ENGINES = ("batched", "reference")
 
 
 def expected(name: str) -> dict:
@@ -77,9 +77,10 @@ def test_words_that_had_to_wait(name, engine):
         assert found == said[key]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
-def test_watching_buffers_changes_nothing(name):
-    plain, watched = run(name, "batched"), run(name, "batched", checked=True)
+def test_checking_changes_nothing(name, engine):
+    plain, watched = run(name, engine), run(name, engine, checked=True)
     assert watched.clocks.tolist() == plain.clocks.tolist()
     assert {n: v.tolist() for n, v in watched.outputs.items()} == {n: v.tolist() for n, v in plain.outputs.items()}
 

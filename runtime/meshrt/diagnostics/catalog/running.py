@@ -146,6 +146,21 @@ ENTRIES: dict[str, Entry] = {
         "The emulated clock passed the limit before the program ended, so the run was stopped; exit status 3. The "
         "limit is there to end a search early. Without --max-cycles a run ends when its program does.",
     ),
+    "M0531": Entry(
+        "the reference engine has no room for this machine or program",
+        "It emulates words of 4 bytes, and up to 63 colors in one program. The batched engine has no such limits.",
+    ),
+    "M0532": Entry(
+        "a word arrived damaged",
+        "With `--checked` the reference engine gives every word a checksum of its value, its sender and its place in "
+        "its move, and the receive that takes it compares. This one was changed on its way: a fault of the fabric, "
+        "not of the program.",
+    ),
+    "M0533": Entry(
+        "a word was lost on its way",
+        "With `--checked` the reference engine numbers the words of every move. A receive got one that does not follow "
+        "the one before: some were lost between routers: a fault of the fabric, not of the program.",
+    ),
     "M0536": Entry(
         "a link carries nothing",
         "The run stands still, yet a word waits for a link although the queue behind it has room: the link is broken. "

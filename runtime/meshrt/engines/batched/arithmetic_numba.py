@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.batched.pointers import f32_at, i32_at, prefetch
 from meshrt.engines.batched.records import F32, I32
 from meshrt.engines.compiled import inline, native
 from meshrt.engines.numeric.functions import (
@@ -30,6 +29,7 @@ from meshrt.engines.numeric.functions import (
     special,
 )
 from meshrt.engines.numeric.rounding import round_block, round_to
+from meshrt.engines.pointers import f32_at, i32_at, prefetch
 
 # Columns of an operand: where it lies, its dtype, four extents and four strides, and 1 when its elements are dense.
 O_BUFFER = 0  # -1 for an immediate number

@@ -43,6 +43,7 @@ from meshrt.engines.loading.ports import check_input
 from meshrt.engines.result import Finished
 from meshrt.program.expr import Int
 from meshrt.program.model import Instruction, Program, instructions_in
+from meshrt.progress import Progress
 from meshrt.target import Target
 
 
@@ -139,7 +140,7 @@ class Machine:
         if self._tables.header[C_ERROR] != 0:
             raise self._explain.failure()
 
-    def run(self) -> Finished:
+    def run(self, progress: Progress) -> Finished:
         """Run all codes to their end.
 
         Raises M0500 for a deadlock, M0518 for words left over, M0530 past ``max_cycles``
@@ -169,7 +170,7 @@ class Machine:
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
             scheduler.start(i, self._sets.intern(r, np.sort(pes)))
-        scheduler.run()
+        scheduler.run(progress)
         stuck = scheduler.waiting()
         if len(stuck):
             raise self._explain.deadlock(stuck)

@@ -6,7 +6,6 @@ import numpy as np
 
 from meshrt.engines.batched.fabric import follow, occupy, unpark
 from meshrt.engines.batched.mailbox import add_work, fail, new_message, outgoing_message, push_post, sent_by
-from meshrt.engines.batched.pointers import f32_at, i64_at, prefetch
 from meshrt.engines.batched.receive import element_offset, end_wait, shorter, take, taken_time
 from meshrt.engines.batched.records import (
     A_CHANNELS,
@@ -128,6 +127,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.sharing import own_row, share_row
 from meshrt.engines.batched.tracing import Y_CHANNEL, Y_HOPS, Y_LINKS, Y_PE, Y_SLOT
 from meshrt.engines.compiled import inline, internal, native
+from meshrt.engines.pointers import f32_at, i64_at, prefetch
 
 #: PEs ahead of the present one whose records are asked for, so that they are at hand when its turn comes.
 AHEAD = 12

@@ -14,13 +14,14 @@ import numpy as np
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import arithmetic_numba as backend
 from meshrt.engines.batched.index_cache import IndexCache
-from meshrt.engines.batched.operands import Operand, Operands, collapse, is_dense
+from meshrt.engines.batched.operands import Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import I32
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.numeric.functions import ELEMENTWISE
+from meshrt.engines.views import collapse, is_dense
 from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS

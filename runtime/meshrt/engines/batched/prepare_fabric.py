@@ -8,7 +8,7 @@ import numpy as np
 
 from meshrt.engines.batched import moves
 from meshrt.engines.batched.index_cache import IndexCache
-from meshrt.engines.batched.operands import Operand, Operands, collapse, is_dense
+from meshrt.engines.batched.operands import Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import (
@@ -28,6 +28,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.tracing import NO_PATHS, Tracer
+from meshrt.engines.views import collapse, is_dense
 from meshrt.program import cost
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction

@@ -25,7 +25,6 @@ from meshrt.engines.batched.mailbox import (
     word_time,
     words_of,
 )
-from meshrt.engines.batched.pointers import integers_of
 from meshrt.engines.batched.records import (
     A_METRICS,
     A_PES,
@@ -125,6 +124,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.sharing import own_row, share_row
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.numeric.rounding import round_to
+from meshrt.engines.pointers import integers_of
 
 
 @inline

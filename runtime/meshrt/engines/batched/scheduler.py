@@ -39,10 +39,13 @@ from meshrt.engines.loading.flatten import (
 )
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.model import Instruction, View
+from meshrt.progress import Progress
 from meshrt.target import Target
 
 #: Prepared calls that a step keeps; more than any loop nest of one model needs at once.
 _KEPT = 4096
+#: Places that are taken up between two reports of progress.
+_TURNS = 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -152,9 +155,13 @@ class Scheduler:
         """Put PEs at the beginning of a code."""
         self._put((code, 0, ()), pes)
 
-    def run(self) -> None:
+    def run(self, progress: Progress) -> None:
         """Run until no PE can: all have ended, or those in :meth:`waiting` are stuck."""
+        turns = 0
         while self._heap:
+            turns += 1
+            if turns % _TURNS == 0:
+                progress.advance(int(self._counters[C_LATEST]))
             _, place = heapq.heappop(self._heap)
             sets = self._ready.pop(place, None)
             if sets is not None:

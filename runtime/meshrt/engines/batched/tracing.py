@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.batched.pe_sets import PeSet
-from meshrt.engines.batched.pointers import i64_at
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_COLORS,
@@ -24,6 +23,7 @@ from meshrt.engines.batched.records import (
 )
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.compiled import native
+from meshrt.engines.pointers import i64_at
 
 # Fields of a path.
 Y_CHANNEL = 0  # the receiver's channel; 0 where there is no such path

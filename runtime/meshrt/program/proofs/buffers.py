@@ -43,11 +43,7 @@ class Buffers:
         shared = {region.buffers[d].name for d in self.rivals}
         self.tracked = _closure(shared, rotations)
         moved = {
-            arg.buffer
-            for i in instructions
-            if i.option("async") is not None
-            for arg in i.args
-            if isinstance(arg, View)
+            arg.buffer for i in instructions if i.option("async") is not None for arg in i.args if isinstance(arg, View)
         }
         self.moving = _closure(moved, rotations)
         near = {

@@ -33,9 +33,9 @@ from meshrt.program.proofs.records import (
     S_A,
     S_B,
     S_KIND,
-    State,
     U_LEFT,
     X_GOT,
+    State,
 )
 
 
@@ -162,4 +162,3 @@ class Induction:
         s.header[H_CANDIDATE] = mine
         s.alive[: len(kept)] = kept
         s.header[H_ALIVE] = len(kept)
-

@@ -49,7 +49,6 @@ from meshrt.program.proofs.records import (
     PORT_NUMBERS,
     QUEUES,
     SIDES,
-    State,
     U_CHANNEL,
     U_DTYPE,
     U_LEFT,
@@ -62,6 +61,7 @@ from meshrt.program.proofs.records import (
     X_EXPECTED,
     X_PORT,
     X_SIZE,
+    State,
 )
 from meshrt.program.proofs.skeleton import Skeleton, output_bits
 from meshrt.target import Target
@@ -230,4 +230,3 @@ def _open_ports(prepared: Prepared, state: State, grid: np.ndarray) -> State:
         opened.work[opened.header[H_WORK_TAIL]] = f
         opened.header[H_WORK_TAIL] += 1
     return opened
-

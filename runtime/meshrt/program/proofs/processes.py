@@ -69,7 +69,6 @@ from meshrt.program.proofs.records import (
     MOST_PENDING,
     MOVE,
     NO_ERROR,
-    O_HELD,
     O_NAME,
     P_EXIT,
     P_GO,

@@ -158,7 +158,9 @@ class Skeleton:
             self._step(TOUCH, first, len(self.operands), line=line)
 
     def _is_target(self, step: int) -> bool:
-        return any(s[0] in (BRANCH, HEAD) and step in (s[2], s[3]) or (s[0] == JUMP and s[1] == step) for s in self.steps)
+        return any(
+            (s[0] in (BRANCH, HEAD) and step in (s[2], s[3])) or (s[0] == JUMP and s[1] == step) for s in self.steps
+        )
 
     def _operand(
         self, view: View, role: int, counters: Mapping[str, int], instruction: Instruction | Until, always: bool = False
@@ -266,4 +268,3 @@ def output_bits(destinations: object) -> int:
     for port in ports:
         bits |= 1 << PORT_NUMBERS[str(port)]
     return bits
-

@@ -25,6 +25,8 @@ def _cast_to(element: Any) -> Any:
 
 #: The records: ``i64_at(address)[i]``.
 i64_at = _cast_to(types.int64)
+#: Numbers of programs.
+f64_at = _cast_to(types.float64)
 #: Elements of SRAM and messages as floats, and the same memory as integers.
 f32_at = _cast_to(types.float32)
 i32_at = _cast_to(types.int32)
@@ -61,3 +63,14 @@ def _prefetch(typingctx: Any, address: Any) -> Any:
 
 #: Ask for the cache line at an address in bytes; it will be written.
 prefetch: Any = intrinsic(_prefetch)
+
+
+def _first_bit(typingctx: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(0))
+
+    return types.int64(types.int64), generate
+
+
+#: Number of the lowest bit that is set; 64 where none is.
+first_bit: Any = intrinsic(_first_bit)

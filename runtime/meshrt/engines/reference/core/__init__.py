@@ -1,0 +1,1 @@
+"""What runs compiled: the machine's state and all that happens to it in a cycle."""

@@ -1,0 +1,357 @@
+"""The machine's clock: what happens in a cycle, in which order, and which cycle comes next.
+
+In a cycle: PEs whose clock has come run; routes change; words that set off earlier
+arrive, those of the host too; PEs take words; links are decided. Cycles in which none of
+this can happen are skipped.
+"""
+
+from __future__ import annotations
+
+from meshrt.engines.compiled import internal, native
+from meshrt.engines.loading.codes import BF16, F16, RAMP
+from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.moves import begin_out, take, take_through
+from meshrt.engines.reference.core.pes import run_pe
+from meshrt.engines.reference.core.queues import (
+    append,
+    arrive,
+    channel_at,
+    fail,
+    has_room,
+    list_taker,
+    new_word,
+    pop_event,
+    push_event,
+    queue_at,
+    want_no_outputs,
+    want_outputs,
+)
+from meshrt.engines.reference.core.records import (
+    A_ACTIVE,
+    A_AGAIN,
+    A_EVENTS,
+    A_HASH,
+    A_HOSTS,
+    A_MOVES,
+    A_PLACES,
+    A_TAKERS,
+    A_TURNS,
+    A_WHEEL,
+    A_WHEEL_COUNTS,
+    B_ACTIVE,
+    B_COLORS,
+    B_HASH,
+    B_SLOT,
+    B_WHEEL,
+    BEGIN_OUT,
+    BEGIN_POST,
+    ERROR_MAX_CYCLES,
+    ERROR_ROUTE_RACE,
+    EVENT_KIND,
+    EVENT_TIME,
+    F_CONFIG,
+    F_LAST_TURN,
+    F_LISTED,
+    F_MIDWAY,
+    F_PASSED,
+    F_POST,
+    F_TRIED,
+    F_TURN,
+    FINISHED,
+    FROM_PE,
+    H_AGAIN,
+    H_EVENTS,
+    H_FLYING,
+    H_HOST_IN,
+    H_HOSTS,
+    H_LATEST,
+    H_STATUS,
+    H_TAKERS,
+    H_TIME,
+    H_TURN_FREE,
+    H_WORDS_FREE,
+    INTO_PE,
+    LAST,
+    LINKS,
+    O_BASE,
+    O_CHANNEL,
+    O_COUNT,
+    O_CYCLE,
+    O_DONE,
+    O_DTYPE,
+    O_LISTED,
+    O_PORT,
+    O_SENT,
+    O_SIZE,
+    O_WORDS,
+    P_MEMORY,
+    P_QUEUES,
+    P_WORDS,
+    PAUSED,
+    Q_THERE,
+    QUEUES,
+    RUN_PE,
+    STREAM_COPY,
+    T_BEHIND,
+    T_CALL,
+    T_CONFIG,
+    T_NEXT,
+    T_SIZE,
+    T_TIME,
+    TURN,
+    V_FULL,
+    V_KIND,
+    V_READY,
+    V_SIZE,
+    W_CALL,
+    W_ELEMENTS,
+    W_HOPS,
+    W_INDEX,
+    W_KIND,
+    W_ROW,
+    W_SIZE,
+    W_STAGES,
+    W_VALUE,
+    WANTS_WORDS,
+    X_CHECKED,
+    X_MAX_CYCLES,
+    ZERO,
+)
+from meshrt.engines.reference.core.routers import settle
+from meshrt.engines.reference.core.shadow import seal
+
+LOW = 0xFFFFFFFF
+
+
+@internal
+def turn_routes(r, channel, time):
+    """Apply the changes of a route whose time has come and whose PE's words have passed."""
+    f = channel_at(r, channel)
+    turn = r[f + F_TURN]
+    t = r[A_TURNS] + (turn - 1) * T_SIZE
+    if turn != 0 and r[t + T_TIME] <= time and r[f + F_PASSED] >= r[t + T_BEHIND]:
+        q = i32_at(r[P_QUEUES])
+        old, config = r[f + F_CONFIG], r[t + T_CONFIG]
+        port = (old & 7) - 1
+        if port >= 0:
+            there = q[queue_at(r, channel, port) + Q_THERE]
+            if port != RAMP and (there != 0 or r[f + F_MIDWAY] != 0):
+                router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+                fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
+                return
+            if there != 0:
+                want_no_outputs(r, channel, time)
+        r[f + F_CONFIG] = config
+        if q[queue_at(r, channel, (config & 7) - 1) + Q_THERE] != 0:
+            want_outputs(r, channel, time)
+        r[f + F_TURN] = r[t + T_NEXT]
+        if r[f + F_TURN] == 0:
+            r[f + F_LAST_TURN] = 0
+        else:
+            push_event(r, max(time, r[r[A_TURNS] + (r[f + F_TURN] - 1) * T_SIZE + T_TIME]), TURN, channel)
+        r[t + T_NEXT] = r[H_TURN_FREE]
+        r[H_TURN_FREE] = turn
+
+
+@internal
+def handle_events(r, time):
+    """What the calendar has for this cycle; False where compiled code has to go back first."""
+    while r[H_EVENTS] > 0 and r[r[A_EVENTS]] // EVENT_TIME <= time:
+        key = pop_event(r)
+        kind, number = key % EVENT_TIME // EVENT_KIND, key % EVENT_KIND
+        if kind == RUN_PE:
+            run_pe(r, number, time)
+        elif kind == BEGIN_OUT:
+            begin_out(r, number, time)
+        elif kind == BEGIN_POST:
+            list_taker(r, number)
+        else:
+            turn_routes(r, number, time)
+        if r[H_STATUS] != FINISHED:
+            return False
+    return True
+
+
+@internal
+def land(r, time):
+    """Words that have been on their way arrive."""
+    slot = time & (r[B_WHEEL] - 1)
+    count = r[r[A_WHEEL_COUNTS] + slot]
+    entries = r[A_WHEEL] + slot * r[B_SLOT]
+    for i in range(count):
+        arrive(r, r[entries + i] // QUEUES, r[entries + i] % QUEUES, time)
+    r[r[A_WHEEL_COUNTS] + slot] = 0
+    r[H_FLYING] -= count
+
+
+@internal
+def send_from_host(r, time):
+    """Each stream of the host that has words left sends one into its edge router, if there is room."""
+    words, memory = i64_at(r[P_WORDS]), i32_at(r[P_MEMORY])
+    left = ZERO
+    for i in range(r[H_HOSTS]):
+        source = r[r[A_HOSTS] + i]
+        o = r[A_PLACES] + source * O_SIZE
+        channel, port = r[o + O_CHANNEL], r[o + O_PORT]
+        r[o + O_LISTED] = 0
+        if r[o + O_SENT] == r[o + O_WORDS] or not has_room(r, channel, port):
+            continue
+        dtype, done = r[o + O_DTYPE], r[o + O_DONE]
+        elements = min(2 if dtype == F16 or dtype == BF16 else 1, r[o + O_COUNT] - done)
+        value = memory[r[o + O_BASE] + done] & LOW
+        if elements == 2:
+            value |= memory[r[o + O_BASE] + done + 1] << 32
+        word = new_word(r)
+        w = word * W_SIZE
+        words[w + W_VALUE] = value
+        words[w + W_HOPS] = words[w + W_STAGES] = words[w + W_ROW] = 0
+        words[w + W_CALL] = -1
+        words[w + W_INDEX] = r[o + O_SENT]
+        words[w + W_ELEMENTS] = r[o + O_COUNT]
+        r[o + O_DONE] += elements
+        r[o + O_SENT] += 1
+        r[o + O_CYCLE] = time + 1
+        words[w + W_KIND] = dtype + 4 * elements + (LAST if r[o + O_SENT] == r[o + O_WORDS] else 0)
+        if r[X_CHECKED] != 0:
+            seal(words, w, ZERO - 1, source)
+        r[H_HOST_IN] += 1
+        append(r, channel, port, word)
+        arrive(r, channel, port, time)
+        if r[o + O_SENT] < r[o + O_WORDS]:
+            r[o + O_LISTED] = 1
+            r[r[A_HOSTS] + left] = source
+            left += 1
+    r[H_HOSTS] = left
+
+
+@internal
+def take_words(r, time):
+    """PEs take the words that have arrived for their moves: receives first, then streams through."""
+    for streams in range(2):
+        count = r[H_TAKERS]
+        for i in range(count):
+            channel = r[r[A_TAKERS] + i]
+            f = channel_at(r, channel)
+            move = r[f + F_POST] - 1
+            if move < 0:
+                continue
+            v = r[A_MOVES] + move * V_SIZE
+            if (r[v + V_KIND] >= STREAM_COPY) != (streams == 1) or r[v + V_READY] > time:
+                continue
+            if i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] == 0:
+                continue
+            if streams == 0:
+                take(r, channel, time)
+            elif r[f + F_TRIED] != time + 1:
+                if r[v + V_FULL] != 0:
+                    settle(r, channel // r[B_COLORS] * LINKS + FROM_PE, time)
+                if r[f + F_TRIED] != time + 1:
+                    take_through(r, channel, time)
+            if r[H_STATUS] != FINISHED:
+                return
+    left = ZERO
+    for i in range(r[H_TAKERS]):
+        channel = r[r[A_TAKERS] + i]
+        f = channel_at(r, channel)
+        move = r[f + F_POST] - 1
+        stays = move >= 0 and i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] != 0
+        if stays and r[r[A_MOVES] + move * V_SIZE + V_READY] > time + 1:
+            push_event(r, r[r[A_MOVES] + move * V_SIZE + V_READY], BEGIN_POST, channel)
+            stays = False
+        if stays:
+            r[r[A_TAKERS] + left] = channel
+            left += 1
+        else:
+            r[f + F_LISTED] = 0
+    r[H_TAKERS] = left
+
+
+@internal
+def move_words(r, time):
+    """Decide every link that has something to decide; gives whether one may have more in the next cycle."""
+    for i in range(r[B_ACTIVE]):
+        links = r[r[A_ACTIVE] + i]
+        while links != 0:
+            link = i * 64 + first_bit(links)
+            links &= links - 1
+            settle(r, link, time)
+            if r[H_STATUS] != FINISHED:
+                return False
+    at = ZERO
+    while at < r[H_AGAIN]:
+        settle(r, r[r[A_AGAIN] + at], time)
+        at += 1
+        if r[H_STATUS] != FINISHED:
+            return False
+    r[H_AGAIN] = 0
+    busy = False
+    for i in range(r[B_ACTIVE]):
+        if r[r[A_ACTIVE] + i] != 0:
+            busy = True
+    return busy
+
+
+@internal
+def next_cycle(r, time, busy):
+    """The next cycle in which something can happen, or -1."""
+    if busy or r[H_TAKERS] != 0 or r[H_HOSTS] != 0:
+        return time + 1
+    soonest = r[r[A_EVENTS]] // EVENT_TIME if r[H_EVENTS] > 0 else ZERO - 1
+    if r[H_FLYING] != 0:
+        for ahead in range(1, r[B_WHEEL] + 1):
+            at = time + ahead
+            if 0 <= soonest <= at:
+                break
+            if r[r[A_WHEEL_COUNTS] + (at & (r[B_WHEEL] - 1))] != 0:
+                return at
+    return max(soonest, time + 1) if soonest >= 0 else ZERO - 1
+
+
+@native
+def run(header_at, least_words, cycles):
+    """Run for so many cycles that are not skipped, or until nothing can happen any more or Python is needed.
+
+    H_STATUS says why it came back. ``least_words`` are free at the beginning of every cycle.
+    """
+    r = i64_at(header_at)
+    r[H_STATUS] = FINISHED
+    while True:
+        time = r[H_TIME]
+        if r[H_WORDS_FREE] < least_words:
+            r[H_STATUS] = WANTS_WORDS
+            return
+        if cycles == 0:
+            r[H_STATUS] = PAUSED
+            return
+        cycles -= 1
+        if not handle_events(r, time):
+            return
+        land(r, time)
+        send_from_host(r, time)
+        take_words(r, time)
+        if r[H_STATUS] != FINISHED:
+            return
+        busy = move_words(r, time)
+        if r[H_STATUS] != FINISHED:
+            return
+        if r[X_MAX_CYCLES] >= 0 and r[H_LATEST] > r[X_MAX_CYCLES]:
+            r[H_STATUS] = ERROR_MAX_CYCLES
+            return
+        following = next_cycle(r, time, busy)
+        if following < 0:
+            return
+        r[H_TIME] = following
+
+
+@native
+def remember(header_at, call, dtypes, a, b, c, d, value):
+    """What Python says a cost or a row of counts is."""
+    r = i64_at(header_at)
+    table, mask = r[A_HASH], r[B_HASH] - 1
+    at = (call * 31 + dtypes * 7 + a * 1009 + b * 9176 + c * 31337 + d * 65599) & mask
+    while r[table + at * 8] != 0:
+        at = (at + 1) & mask
+    entry = table + at * 8
+    r[entry] = 1
+    r[entry + 1], r[entry + 2], r[entry + 3] = call, dtypes, a
+    r[entry + 4], r[entry + 5], r[entry + 6], r[entry + 7] = b, c, d, value

@@ -1,0 +1,338 @@
+"""Queues, words and the calendar: the small operations that routers, moves and PEs are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshrt.engines.compiled import inline, internal
+from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
+from meshrt.engines.pointers import i32_at
+from meshrt.engines.reference.core.records import (
+    A_ACTIVE,
+    A_AGAIN,
+    A_CHANNELS,
+    A_EVENTS,
+    A_HOSTS,
+    A_LINKS,
+    A_NEIGHBOURS,
+    A_PLACES,
+    A_SOURCES,
+    A_TAKERS,
+    A_WHEEL,
+    A_WHEEL_COUNTS,
+    B_COLORS,
+    B_EVENTS,
+    B_QUEUE,
+    B_SLOT,
+    B_WHEEL,
+    ERROR_FULL,
+    EVENT_KIND,
+    EVENT_TIME,
+    F_CONFIG,
+    F_LISTED,
+    F_POST,
+    F_SIZE,
+    FINISHED,
+    FROM_PE,
+    H_A,
+    H_AGAIN,
+    H_B,
+    H_CALL,
+    H_COLOR,
+    H_EVENTS,
+    H_FLYING,
+    H_HOSTS,
+    H_LIVE,
+    H_MOST,
+    H_PE,
+    H_STATUS,
+    H_TAKERS,
+    H_WORDS_FREE,
+    INTO_PE,
+    L_DONE,
+    L_EMPTY,
+    L_SIZE,
+    L_WANT,
+    LINKS,
+    O_LISTED,
+    O_SIZE,
+    P_FREE,
+    P_QUEUES,
+    Q_COUNT,
+    Q_HEAD,
+    Q_KEPT,
+    Q_RING,
+    Q_THERE,
+    QUEUES,
+    TO_PE,
+    W_SIZE,
+    X_QUEUE_WORDS,
+    ZERO,
+)
+
+
+@internal
+def fail(r, status, pe, color, call, a, b):
+    """Note the first failure; callers stop soon after, and the engine raises it."""
+    if r[H_STATUS] == FINISHED:
+        r[H_STATUS] = status
+        r[H_PE] = pe
+        r[H_COLOR] = color
+        r[H_CALL] = call
+        r[H_A] = a
+        r[H_B] = b
+
+
+@inline
+def link_at(r, link):
+    """The record of a link."""
+    return r[A_LINKS] + link * L_SIZE
+
+
+@inline
+def channel_at(r, channel):
+    """The record of a channel."""
+    return r[A_CHANNELS] + channel * F_SIZE
+
+
+@inline
+def queue_at(r, channel, port):
+    """The record of a queue, in the array of queues."""
+    return (channel * QUEUES + port) * r[B_QUEUE]
+
+
+# The calendar.
+
+
+@internal
+def push_event(r, time, kind, number):
+    """Put an event on the calendar, a binary heap."""
+    at, key = r[H_EVENTS], time * EVENT_TIME + kind * EVENT_KIND + number
+    if at == r[B_EVENTS]:
+        fail(r, ERROR_FULL, ZERO, ZERO - 1, ZERO - 1, at, ZERO)
+        return
+    r[H_EVENTS] = at + 1
+    heap = r[A_EVENTS]
+    while at > 0:
+        above = (at - 1) >> 1
+        if r[heap + above] <= key:
+            break
+        r[heap + at] = r[heap + above]
+        at = above
+    r[heap + at] = key
+
+
+@internal
+def pop_event(r):
+    """Take the earliest event off the calendar, which is not empty."""
+    heap = r[A_EVENTS]
+    first = r[heap]
+    count = r[H_EVENTS] - 1
+    r[H_EVENTS] = count
+    key = r[heap + count]
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= count:
+            break
+        if below + 1 < count and r[heap + below + 1] < r[heap + below]:
+            below += 1
+        if key <= r[heap + below]:
+            break
+        r[heap + at] = r[heap + below]
+        at = below
+    r[heap + at] = key
+    return first
+
+
+# Words.
+
+
+@inline
+def new_word(r):
+    """A word that is free; the engine sees to it that there are enough at the beginning of every cycle."""
+    free = i32_at(r[P_FREE])
+    r[H_WORDS_FREE] -= 1
+    r[H_LIVE] += 1
+    if r[H_LIVE] > r[H_MOST]:
+        r[H_MOST] = r[H_LIVE]
+    return np.int64(free[r[H_WORDS_FREE]])
+
+
+@inline
+def free_word(r, word):
+    """Return a word."""
+    free = i32_at(r[P_FREE])
+    free[r[H_WORDS_FREE]] = word
+    r[H_WORDS_FREE] += 1
+    r[H_LIVE] -= 1
+
+
+@inline
+def copy_word(r, words, word):
+    """The same word once more, for another branch of a multicast."""
+    copy = new_word(r)
+    for field in range(W_SIZE):
+        words[copy * W_SIZE + field] = words[word * W_SIZE + field]
+    return copy
+
+
+# What is to be looked at in this cycle.
+
+
+@inline
+def activate(r, link, time):
+    """A link has something to decide: in this cycle, if it was not decided yet."""
+    bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
+    if r[bits] & bit == 0:
+        r[bits] |= bit
+        if r[link_at(r, link) + L_DONE] != time + 1:
+            r[r[A_AGAIN] + r[H_AGAIN]] = link
+            r[H_AGAIN] += 1
+
+
+@inline
+def list_taker(r, channel):
+    """The PE of a channel may have a word to take."""
+    f = channel_at(r, channel)
+    if r[f + F_LISTED] == 0:
+        r[f + F_LISTED] = 1
+        r[r[A_TAKERS] + r[H_TAKERS]] = channel
+        r[H_TAKERS] += 1
+
+
+@inline
+def want(r, link, color, time):
+    """The first word of a color waits for a link."""
+    at = link_at(r, link)
+    r[at + L_WANT] |= 1 << color
+    activate(r, link, time)
+
+
+@inline
+def want_no_more(r, link, color, time):
+    """No word of a color waits for a link any more."""
+    at = link_at(r, link)
+    r[at + L_WANT] &= ~(1 << color)
+    if r[at + L_WANT] == 0:
+        r[at + L_EMPTY] = time + 1
+
+
+@internal
+def want_outputs(r, channel, time):
+    """The first word at the port that a channel's route accepts waits for the route's outputs."""
+    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
+    for port in range(PORTS):
+        if outputs >> port & 1:
+            want(r, router * LINKS + port, color, time)
+
+
+@internal
+def want_no_outputs(r, channel, time):
+    """No word waits for the outputs of a channel's route."""
+    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
+    for port in range(PORTS):
+        if outputs >> port & 1:
+            want_no_more(r, router * LINKS + port, color, time)
+
+
+# Queues.
+
+
+@inline
+def accepts(config, port):
+    """Whether a route takes words from a port."""
+    return (config & 7) == port + 1
+
+
+@inline
+def arrive(r, channel, port, time):
+    """A word has come to a queue, where it already held a place."""
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    q[at + Q_THERE] += 1
+    if q[at + Q_THERE] == 1:
+        f = channel_at(r, channel)
+        if port == INTO_PE:
+            if r[f + F_POST] != 0:
+                list_taker(r, channel)
+        elif accepts(r[f + F_CONFIG], port):
+            want_outputs(r, channel, time)
+
+
+@inline
+def append(r, channel, port, word):
+    """A word takes a place in a queue."""
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    position = q[at + Q_HEAD] + q[at + Q_COUNT]
+    if position >= r[X_QUEUE_WORDS]:
+        position -= r[X_QUEUE_WORDS]
+    q[at + Q_RING + position] = word
+    q[at + Q_COUNT] += 1
+
+
+@inline
+def set_off(r, channel, port, word, arrival):
+    """A word sets off to a queue, where it arrives in a later cycle."""
+    append(r, channel, port, word)
+    slot = arrival & (r[B_WHEEL] - 1)
+    count = r[r[A_WHEEL_COUNTS] + slot]
+    r[r[A_WHEEL] + slot * r[B_SLOT] + count] = channel * QUEUES + port
+    r[r[A_WHEEL_COUNTS] + slot] = count + 1
+    r[H_FLYING] += 1
+
+
+@inline
+def first_word(r, channel, port):
+    """The first word of a queue that is not empty."""
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    return np.int64(q[at + Q_RING + q[at + Q_HEAD]])
+
+
+@inline
+def has_room(r, channel, port):
+    """Whether a queue has a place."""
+    return i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_COUNT] < r[X_QUEUE_WORDS]
+
+
+@internal
+def wake_feeder(r, channel, port, time):
+    """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
+    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    if port == INTO_PE:
+        link = router * LINKS + TO_PE
+    elif port == RAMP:
+        link = router * LINKS + FROM_PE
+    else:
+        beyond = r[r[A_NEIGHBOURS] + router * SIDES + port]
+        if beyond < 0:
+            source = r[r[A_SOURCES] + channel * SIDES + port]
+            if source != 0:
+                list_host(r, source - 1)
+            return
+        link = beyond * LINKS + (port + 2) % SIDES
+    if r[link_at(r, link) + L_WANT] >> color & 1:
+        activate(r, link, time)
+
+
+@inline
+def list_host(r, source):
+    """A stream of the host may be able to send."""
+    o = r[A_PLACES] + source * O_SIZE
+    if r[o + O_LISTED] == 0:
+        r[o + O_LISTED] = 1
+        r[r[A_HOSTS] + r[H_HOSTS]] = source
+        r[H_HOSTS] += 1
+
+
+@inline
+def remove_first(r, channel, port, time):
+    """The first word of a queue moves on: its place is free, and the next word is the first."""
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    head = q[at + Q_HEAD] + 1
+    q[at + Q_HEAD] = 0 if head == r[X_QUEUE_WORDS] else head
+    q[at + Q_COUNT] -= 1
+    q[at + Q_THERE] -= 1
+    q[at + Q_KEPT] = 0
+    wake_feeder(r, channel, port, time)

@@ -1,0 +1,326 @@
+"""The machine's state, word by word: records of 64-bit integers in one array, and queues of 32-bit integers in another.
+
+A record is named by the index of its first entry; the constants below are the offsets of
+its fields. Routers and PEs of all regions are numbered in one sequence (region by region,
+row by row); colors are *dense*: numbered in the order in which the program uses them.
+Numbers of links, queues and channels follow from router, color and port. Times are
+cycles. Zeroed memory is a valid empty state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A link: six to a router. Four lead to the neighbours (N, E, S, W), one to the PE and one from the PE.
+LINKS = 6
+TO_PE, FROM_PE = 4, 5
+L_WANT = 0  # colors, as bits, whose first word waits for this link
+L_NEXT = 1  # the color that round-robin begins with
+L_EMPTY = 2  # since when no word waits for it, plus one; 0 while one does
+L_CYCLE = 3  # the latest cycle in which a word went over it, plus one
+L_USED = 4  # words that went over it in that cycle
+L_DONE = 5  # the latest cycle for which it was decided, plus one
+L_OPEN = 6  # the latest cycle in which its decision was begun, plus one
+L_WORDS = 7  # words it ever carried
+L_SIZE = 8
+
+# A queue: six to a router and color, numbered by the port where its words arrive. RAMP holds what comes from the PE,
+# and the sixth stands between router and PE. Its record is of 32-bit integers: a ring of word numbers.
+QUEUES = 6
+INTO_PE = 5
+Q_HEAD = 0  # position of the first word in the ring
+Q_COUNT = 1  # words that hold a place, those on their way included
+Q_THERE = 2  # words that have arrived
+Q_KEPT = 3  # whether another color's word has kept the first word from a link
+Q_RING = 4  # the ring itself: ``queue_words`` entries
+
+# A channel: one color at one router and its PE.
+F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
+F_POST = 1  # first move that waits for words, as number + 1
+F_LAST_POST = 2
+F_OUT = 3  # first move that has words to send
+F_LAST_OUT = 4
+F_LAUNCHED = 5  # words of this PE that were ever launched
+F_PASSED = 6  # .. and that have passed the router
+F_TURN = 7  # first pending change of the route
+F_LAST_TURN = 8
+F_MIDWAY = 9  # 1 when the last word of another PE that passed was not the last of its move
+F_TRIED = 10  # the latest cycle in which a stream-through tried to take a word, plus one
+F_LISTED = 11  # whether the channel is on the list of takers
+F_SENDER = 12  # with checking: sender and number of the move that the last word taken was of, and its place there
+F_SERIAL = 13
+F_EXPECT = 14  # .. the place of the next word of that move; 0 when it was the last
+F_MOVES = 15  # moves of this PE that were ever launched
+F_SIZE = 16
+
+# A word, in an array of its own that grows.
+W_VALUE = 0  # the bits of its first element, and 2**32 times those of its second
+W_HOPS = 1  # critical path of its sender, and the hops since
+W_STAGES = 2
+W_KIND = 3  # dtype + 4 * elements in it + 16 when it is the last of its move
+W_CALL = 4  # the instruction that sent it
+W_INDEX = 5  # its place in its move
+W_ELEMENTS = 6  # elements of the whole move
+W_ROW = 7  # row of the counts of its sender
+W_SENDER = 8  # with checking: the PE that sent it, -1 for the host,
+W_SERIAL = 9  # .. the number of its move among those of that PE and color,
+W_CHECK = 10  # .. and a checksum of the others
+W_THERE = 11  # when it is at the PE that takes it
+W_SIZE = 12
+LAST = 16
+
+# A move: one for each handle of a PE, and one for its blocking moves, which is the last.
+V_STATE = 0  # IDLE, FLYING or DONE
+V_KIND = 1
+V_PE = 2
+V_IN = 3  # channel that it takes words from
+V_OUT = 4  # channel that it sends to
+V_NEXT_POST = 5
+V_NEXT_OUT = 6
+V_CALL = 7
+V_ROW = 8
+V_DTYPE = 9
+V_N = 10  # elements
+V_WORDS = 11
+V_AT = 12  # address of the view's first element
+V_DENSE = 13  # whether its elements are consecutive
+V_EXTENT = 14  # four extents, then four strides
+V_STRIDE = 18
+V_PERIOD = 22
+V_START = 23
+V_READY = 24  # when the next word may be taken (a receive) or sent (a send)
+V_TAKEN = 25  # elements taken
+V_SENT = 26  # words sent
+V_HELD = 27  # whether a full queue has held up one of its words
+V_KEPT = 28  # whether another color's word has kept the present word from the RAMP
+V_FULL = 29  # a stream-through: whether a result waits to be sent,
+V_VALUE = 30  # .. its bits,
+V_ELEMENTS = 31  # .. its elements,
+V_RESULT = 32  # .. and since when it may be
+V_HOPS = 33  # critical path so far
+V_STAGES = 34
+V_END = 35
+V_BLOCKING = 36
+V_SERIAL = 37
+V_HOLDS = 38  # with checking: 0, or 1 for memory that it reads, 2 for memory that it writes
+V_FROM = 39  # .. the halfword of SRAM where the view's first element lies
+V_SIZE = 40
+IDLE, FLYING, DONE = 0, 1, 2
+
+# A PE.
+E_CLOCK = 0
+E_STEP = 1
+E_HOPS = 2
+E_STAGES = 3
+E_BLOCKED = 4  # why it does not run: one of the constants below
+E_ON = 5  # the handle it waits for, or the color
+E_CALL = 6  # the instruction it waits in
+E_ROW = 7  # the row of counts that its waiting belongs to
+E_RECEIVES = 8  # asynchronous moves under way that hold input queues, output queues, and all
+E_SENDS = 9
+E_MOVES = 10
+E_CODE = 11  # its code's number, -1 for none
+E_FIRST = 12  # PE number of its region's first
+E_SIZE = 16
+RUNNING, ON_WORDS, ON_ROOM, ON_HANDLE, ON_ROUTE, ENDED, STOPPED = 0, 1, 2, 3, 4, 5, 6
+
+# A pending change of a route.
+T_NEXT = 0
+T_CONFIG = 1
+T_BEHIND = 2  # words of the PE that have to pass before
+T_TIME = 3
+T_CALL = 4
+T_SIZE = 5
+
+# A place where words leave to the host, and a stream that the host sends.
+O_BASE = 0  # in ``memory``
+O_COUNT = 1  # elements expected, or to send
+O_DONE = 2
+O_DTYPE = 3
+O_CHANNEL = 4  # the channel and port where a stream of the host enters
+O_PORT = 5
+O_WORDS = 6
+O_SENT = 7  # words sent
+O_CYCLE = 8  # the latest cycle in which it sent a word, plus one
+O_LISTED = 9  # whether it is on the list of those that can send
+O_SIZE = 10
+
+# An instruction of the program.
+I_FORM = 0
+I_OP = 1  # which elementwise operation, reduction or kind of move
+I_COUNT = 2  # operands
+I_OPERAND = 3  # four of them
+I_ROLES = 7  # bits: operand is read (1) or written (2), two for each
+I_COLOR = 8  # codes of expressions, or -1
+I_OUT = 9
+I_VALUE = 10
+I_WHERE = 11
+I_BASE = 12
+I_HANDLE = 13  # number of the handle, or -1
+I_CONFIG = 14
+I_NUMBER = 15  # index of a number
+I_PERIOD = 16  # cycles from word to word, by dtype
+I_SIZE = 20
+
+# Forms of instructions.
+ELEMENTWISE, REDUCTION_FORM, PRODUCT_FORM, FILL, GATHER_FORM, EXCHANGE, MOVE, WAIT, ROUTE = range(9)
+
+# A step of linear code.
+S_KIND = 0
+S_NUMBER = 1  # an instruction's number, an expression's code, or an operand's number
+S_TARGET = 2  # where it goes on when it does not go on with the next
+S_DEPTH = 3  # loops around it
+S_OP = 4  # row of the op table, -1 for none
+S_SIZE = 5
+EXECUTE, ENTER, HEAD, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(8)
+
+# A row of counts.
+(N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_SIZE) = range(7)
+
+# The header, at index 0. Counters:
+H_TIME = 1
+H_LATEST = 2
+H_EVENTS = 3  # entries of the heap
+H_WORDS_FREE = 4  # entries of the list of free words
+H_TURN_FREE = 5  # head of the list of free pending changes
+H_TAKERS = 6  # entries of the list of takers
+H_AGAIN = 7  # entries of the list of links to decide once more in this cycle
+H_HOSTS = 8  # entries of the list of streams of the host
+H_CONTENDED = 9
+H_STALLED = 10
+H_ROUTE_WRITES = 11
+H_HOST_IN = 12
+H_HOST_OUT = 13
+H_LAST_OUT = 14  # time and critical path of the latest word that came to the host
+H_LAST_HOPS = 15
+H_LAST_STAGES = 16
+H_STATUS = 17  # why compiled code came back: one of the constants below, and what it concerns:
+H_PE = 18
+H_CALL = 19
+H_COLOR = 20
+H_A = 21
+H_B = 22
+H_KEY = 23  # .. six numbers
+H_FLYING = 29  # words that are on their way to a queue
+H_LIVE = 30  # words that exist
+H_STAMP = 31  # of the marks of SRAM
+H_MOST = 32  # the most words that ever existed at once
+# .. where tables start:
+(
+    A_LINKS,
+    A_NEIGHBOURS,
+    A_ACTIVE,
+    A_AGAIN,
+    A_STACK,
+    A_CHANNELS,
+    A_TAKERS,
+    A_MOVES,
+    A_PES,
+    A_TURNS,
+    A_EXITS,
+    A_SOURCES,
+    A_PLACES,
+    A_HOSTS,
+    A_WHEEL,
+    A_WHEEL_COUNTS,
+    A_EVENTS,
+    A_ROWS,
+    A_HASH,
+    A_ENVIRONMENT,
+    A_COUNTERS,
+    A_STEPS,
+    A_INSTRUCTIONS,
+    A_OPERANDS,
+    A_CODE,
+    A_ADDRESSES,
+    A_SLOTS,
+    A_NAMED,
+    A_DECLARED,
+    A_SHAPES,
+    A_LIVE,
+    A_RIVALS,
+    A_COLORS,
+    A_VIEWS,
+    A_MARKS,
+) = range(40, 75)
+# .. arrays of their own:
+P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES = range(80, 86)
+# .. sizes:
+(
+    B_PES,
+    B_COLORS,
+    B_COLOR_LIMIT,
+    B_MOVES,
+    B_QUEUE,
+    B_ACTIVE,
+    B_WHEEL,
+    B_SLOT,
+    B_NAMES,
+    B_DEPTH,
+    B_DECLARED,
+    B_HASH,
+    B_ROWS,
+    B_SRAM,
+    B_EVENTS,
+) = range(90, 105)
+# .. and the target's and the run's numbers:
+(
+    X_QUEUE_WORDS,
+    X_LINK_WORDS,
+    X_RAMP_WORDS,
+    X_HOP,
+    X_RAMP,
+    X_ISSUE,
+    X_ROUTE_WRITE,
+    X_WAKEUP,
+    X_LOOP,
+    X_BRANCH,
+    X_INPUT_QUEUES,
+    X_OUTPUT_QUEUES,
+    X_ASYNC_MOVES,
+    X_LAUNCH,
+    X_SETUP,
+    X_PER_LAYER,
+    X_CHECKED,
+    X_MAX_CYCLES,
+) = range(110, 128)
+HEADER_SIZE = 128
+
+#: Zero as compiled code's own integer: the literal would make a version of a function of its own.
+ZERO = np.int64(0)
+
+# Events, in the order in which those of one cycle are handled.
+RUN_PE, BEGIN_OUT, BEGIN_POST, TURN = 0, 1, 2, 3
+EVENT_TIME, EVENT_KIND = 1 << 24, 1 << 22
+
+# Why compiled code came back to Python.
+(
+    FINISHED,
+    PAUSED,
+    WANTS_WORDS,
+    WANTS_COST,
+    WANTS_ROW,
+    ERROR_DTYPE,
+    ERROR_SPLIT_WORD,
+    ERROR_LEAVES_FABRIC,
+    ERROR_ROUTE_RACE,
+    ERROR_HANDLE_BUSY,
+    ERROR_HANDLE_IDLE,
+    ERROR_INPUT_QUEUES,
+    ERROR_OUTPUT_QUEUES,
+    ERROR_ASYNC_MOVES,
+    ERROR_HOST_OVERFLOW,
+    ERROR_COLOR,
+    ERROR_HELD,
+    ERROR_STALE,
+    ERROR_OPERANDS,
+    ERROR_DIVISION,
+    ERROR_NAME,
+    ERROR_MAX_CYCLES,
+    ERROR_DAMAGED,
+    ERROR_MISSING,
+    ERROR_FULL,
+) = np.arange(25)
+
+# Kinds of moves.
+SEND, RECV, RECV_ADD, RECV_MAX, STREAM_COPY, STREAM_ADD, STREAM_MAX = 0, 1, 2, 3, 4, 5, 6

@@ -1,0 +1,385 @@
+"""Routers: which words go over which links in a cycle.
+
+Every link is decided once in a cycle: of the colors whose first word waits for it, in
+round-robin order, the first that can move does. A word can move when each of its outputs
+has a place for it, or a word that makes one in this very cycle; so before a link is
+decided, those are that the places behind it depend on. Where links depend on one another
+in a circle, the place counts as free in the next cycle only.
+"""
+
+from __future__ import annotations
+
+from meshrt.engines.compiled import inline, internal
+from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
+from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.moves import can_send, inject, take_through
+from meshrt.engines.reference.core.queues import (
+    accepts,
+    channel_at,
+    copy_word,
+    fail,
+    first_word,
+    free_word,
+    has_room,
+    link_at,
+    push_event,
+    queue_at,
+    remove_first,
+    set_off,
+    want_no_outputs,
+)
+from meshrt.engines.reference.core.records import (
+    A_ACTIVE,
+    A_EXITS,
+    A_MOVES,
+    A_NEIGHBOURS,
+    A_PLACES,
+    A_ROWS,
+    A_STACK,
+    A_TURNS,
+    B_COLORS,
+    ERROR_HOST_OVERFLOW,
+    ERROR_LEAVES_FABRIC,
+    F_CONFIG,
+    F_MIDWAY,
+    F_OUT,
+    F_PASSED,
+    F_POST,
+    F_TRIED,
+    F_TURN,
+    FINISHED,
+    FROM_PE,
+    H_CONTENDED,
+    H_HOST_OUT,
+    H_LAST_HOPS,
+    H_LAST_OUT,
+    H_LAST_STAGES,
+    H_LATEST,
+    H_STATUS,
+    INTO_PE,
+    L_CYCLE,
+    L_DONE,
+    L_EMPTY,
+    L_NEXT,
+    L_OPEN,
+    L_USED,
+    L_WANT,
+    L_WORDS,
+    LAST,
+    LINKS,
+    N_CYCLES,
+    N_SIZE,
+    O_BASE,
+    O_COUNT,
+    O_DONE,
+    O_DTYPE,
+    O_SIZE,
+    P_MEMORY,
+    P_QUEUES,
+    P_WORDS,
+    Q_KEPT,
+    Q_THERE,
+    STREAM_COPY,
+    T_BEHIND,
+    T_SIZE,
+    T_TIME,
+    TURN,
+    V_HELD,
+    V_KEPT,
+    V_KIND,
+    V_SIZE,
+    W_CALL,
+    W_ELEMENTS,
+    W_HOPS,
+    W_INDEX,
+    W_KIND,
+    W_ROW,
+    W_SIZE,
+    W_STAGES,
+    W_THERE,
+    W_VALUE,
+    X_HOP,
+    X_LINK_WORDS,
+    X_RAMP,
+    X_RAMP_WORDS,
+    ZERO,
+)
+
+#: What keeps a word from moving: a full queue, or a link whose words of this cycle have gone. Else a link's number
+#: says that this link is to be decided first.
+MOVES, NO_ROOM, NO_LINK = -1, -2, -3
+DECIDED = -1
+
+
+@inline
+def capacity_of(r, side):
+    """Words that a link moves in a cycle."""
+    return r[X_RAMP_WORDS] if side >= RAMP else r[X_LINK_WORDS]
+
+
+@inline
+def used_up(r, link, side, time):
+    """Whether a link has moved all its words of this cycle."""
+    at = link_at(r, link)
+    return r[at + L_CYCLE] == time + 1 and r[at + L_USED] >= capacity_of(r, side)
+
+
+@inline
+def undecided(r, link, color, time):
+    """Whether it is open that a word of a color goes over a link in this cycle."""
+    at = link_at(r, link)
+    return r[at + L_DONE] != time + 1 and r[at + L_OPEN] != time + 1 and (r[at + L_WANT] >> color & 1) != 0
+
+
+@internal
+def room(r, router, color, port, time):
+    """Whether a queue has a place for one more word in this cycle: MOVES, NO_ROOM, or a link to be decided first."""
+    channel = router * r[B_COLORS] + color
+    if has_room(r, channel, port):
+        return MOVES + ZERO
+    f = channel_at(r, channel)
+    if port == INTO_PE:
+        move = r[f + F_POST] - 1
+        if move < 0 or r[f + F_TRIED] == time + 1 or r[r[A_MOVES] + move * V_SIZE + V_KIND] < STREAM_COPY:
+            return NO_ROOM + ZERO
+        link = router * LINKS + FROM_PE
+        at = link_at(r, link)
+        if r[at + L_DONE] != time + 1 and r[at + L_OPEN] != time + 1:
+            return link
+        take_through(r, channel, time)
+        return MOVES + ZERO if has_room(r, channel, port) else NO_ROOM + ZERO
+    if not accepts(r[f + F_CONFIG], port) or i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
+        return NO_ROOM + ZERO
+    outputs = r[f + F_CONFIG] >> 3
+    for output in range(PORTS):
+        if outputs >> output & 1 and undecided(r, router * LINKS + output, color, time):
+            return router * LINKS + output
+    return NO_ROOM + ZERO
+
+
+@internal
+def can_move(r, router, side, color, time):
+    """Whether the first word of a color that waits for a link can move in this cycle, as :func:`room` says it."""
+    if side == FROM_PE:
+        return room(r, router, color, RAMP, time) if can_send(r, router, color, time) else NO_LINK + ZERO
+    outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
+    verdict = MOVES + ZERO
+    for output in range(PORTS):
+        if outputs >> output & 1:
+            if output != side and used_up(r, router * LINKS + output, output, time):
+                verdict = NO_LINK
+            elif output == RAMP:
+                found = room(r, router, color, INTO_PE, time)
+                if found != MOVES:
+                    return found
+            else:
+                beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
+                if beyond >= 0:
+                    found = room(r, beyond, color, (output + 2) % SIDES, time)
+                    if found != MOVES:
+                        return found
+    return verdict
+
+
+@internal
+def leave(r, router, color, side, word, time):
+    """A word leaves the region: the host has it at ``time``, where a port is declared."""
+    words = i64_at(r[P_WORDS])
+    w = word * W_SIZE
+    channel = router * r[B_COLORS] + color
+    place = r[r[A_EXITS] + channel * SIDES + side]
+    call = words[w + W_CALL]
+    if place == 0:
+        fail(r, ERROR_LEAVES_FABRIC, router, color, call, side, ZERO)
+        return
+    o = r[A_PLACES] + (place - 1) * O_SIZE
+    kind = words[w + W_KIND]
+    elements = (kind >> 2) & 3
+    done = r[o + O_DONE]
+    if done + elements > r[o + O_COUNT] or r[o + O_DTYPE] != kind & 3:
+        before = words[w + W_INDEX] * (2 if (kind & 3) == 1 or (kind & 3) == 2 else 1)
+        fail(r, ERROR_HOST_OVERFLOW, router, color, call, done - before + words[w + W_ELEMENTS], r[o + O_COUNT])
+        return
+    memory = i32_at(r[P_MEMORY])
+    value = words[w + W_VALUE]
+    memory[r[o + O_BASE] + done] = value
+    if elements == 2:
+        memory[r[o + O_BASE] + done + 1] = value >> 32
+    r[o + O_DONE] = done + elements
+    r[H_HOST_OUT] += 1
+    hops, stages = words[w + W_HOPS] + 1, words[w + W_STAGES]
+    last = r[H_LAST_OUT]
+    shorter = stages < r[H_LAST_STAGES] or (stages == r[H_LAST_STAGES] and hops < r[H_LAST_HOPS])
+    if time > last or (time == last and shorter):
+        r[H_LAST_OUT] = time
+        r[H_LAST_HOPS] = hops
+        r[H_LAST_STAGES] = stages
+    if time > r[H_LATEST]:
+        r[r[A_ROWS] + words[w + W_ROW] * N_SIZE + N_CYCLES] += time - r[H_LATEST]
+        r[H_LATEST] = time
+    free_word(r, word)
+
+
+@inline
+def count_use(r, link, time):
+    """One more word over a link."""
+    at = link_at(r, link)
+    if r[at + L_CYCLE] != time + 1:
+        r[at + L_CYCLE] = time + 1
+        r[at + L_USED] = 0
+    r[at + L_USED] += 1
+    r[at + L_WORDS] += 1
+
+
+@internal
+def pass_word(r, router, color, time):
+    """The first word of a color goes through its router, to all outputs of the route."""
+    words = i64_at(r[P_WORDS])
+    channel = router * r[B_COLORS] + color
+    f = channel_at(r, channel)
+    config = r[f + F_CONFIG]
+    port, outputs = (config & 7) - 1, config >> 3
+    word = first_word(r, channel, port)
+    last = (words[word * W_SIZE + W_KIND] & LAST) != 0
+    while outputs != 0:
+        output = first_bit(outputs)
+        outputs &= outputs - 1
+        link = router * LINKS + output
+        this = copy_word(r, words, word) if outputs != 0 else word
+        count_use(r, link, time)
+        r[link_at(r, link) + L_NEXT] = color + 1
+        if output == RAMP:
+            words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
+            set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
+            continue
+        beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
+        if beyond < 0:
+            leave(r, router, color, output, this, time + r[X_HOP])
+        else:
+            words[this * W_SIZE + W_HOPS] += 1
+            set_off(r, beyond * r[B_COLORS] + color, (output + 2) % SIDES, this, time + r[X_HOP])
+    remove_first(r, channel, port, time)
+    if i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
+        want_no_outputs(r, channel, time)
+    if port == RAMP:
+        r[f + F_PASSED] += 1
+        turn = r[f + F_TURN]
+        if turn != 0 and r[f + F_PASSED] >= r[r[A_TURNS] + (turn - 1) * T_SIZE + T_BEHIND]:
+            push_event(r, max(time + 1, r[r[A_TURNS] + (turn - 1) * T_SIZE + T_TIME]), TURN, channel)
+    else:
+        r[f + F_MIDWAY] = 0 if last else 1
+
+
+@inline
+def kept(r, router, side, color):
+    """Whether the first word of a color was already counted as kept from a link; :func:`keep` counts it."""
+    channel = router * r[B_COLORS] + color
+    f = channel_at(r, channel)
+    if side == FROM_PE:
+        return r[r[A_MOVES] + (r[f + F_OUT] - 1) * V_SIZE + V_KEPT] != 0
+    return i32_at(r[P_QUEUES])[queue_at(r, channel, (r[f + F_CONFIG] & 7) - 1) + Q_KEPT] != 0
+
+
+@inline
+def keep(r, router, side, color):
+    """Another color's word keeps the first word of a color from a link."""
+    channel = router * r[B_COLORS] + color
+    f = channel_at(r, channel)
+    r[H_CONTENDED] += 1
+    if side == FROM_PE:
+        r[r[A_MOVES] + (r[f + F_OUT] - 1) * V_SIZE + V_KEPT] = 1
+    else:
+        i32_at(r[P_QUEUES])[queue_at(r, channel, (r[f + F_CONFIG] & 7) - 1) + Q_KEPT] = 1
+
+
+@internal
+def decide(r, link, time):
+    """Move the words of a link in this cycle; gives DECIDED, or a link that is to be decided first."""
+    at = link_at(r, link)
+    router, side = link // LINKS, link % LINKS
+    if r[at + L_EMPTY] != 0 and r[at + L_WANT] != 0:
+        # A link for which no word waited in the cycle before is idle, and begins with the lowest color.
+        if r[at + L_EMPTY] - 1 < time - 1:
+            r[at + L_NEXT] = 0
+        r[at + L_EMPTY] = 0
+    capacity = capacity_of(r, side)
+    blocked = True
+    while r[at + L_WANT] != 0 and not used_up(r, link, side, time):
+        waiting = r[at + L_WANT]
+        later = waiting >> r[at + L_NEXT] << r[at + L_NEXT] if r[at + L_NEXT] < 64 else ZERO
+        chosen = ZERO - 1
+        for part in range(2):
+            colors = later if part == 0 else waiting & ~later
+            while colors != 0 and chosen < 0:
+                color = first_bit(colors)
+                colors &= colors - 1
+                verdict = can_move(r, router, side, color, time)
+                if verdict >= 0:
+                    return verdict
+                if verdict == MOVES:
+                    chosen = color
+                elif verdict == NO_LINK:
+                    blocked = False
+        if chosen < 0:
+            break
+        left = r[at + L_USED] if r[at + L_CYCLE] == time + 1 else ZERO
+        if left + 1 == capacity:
+            others = waiting & ~(1 << chosen)
+            while others != 0:
+                color = first_bit(others)
+                others &= others - 1
+                if not kept(r, router, side, color):
+                    verdict = can_move(r, router, side, color, time)
+                    if verdict >= 0:
+                        return verdict
+                    if verdict == MOVES:
+                        keep(r, router, side, color)
+        if side == FROM_PE:
+            count_use(r, link, time)
+            r[at + L_NEXT] = chosen + 1
+            inject(r, router, chosen, time)
+        else:
+            pass_word(r, router, chosen, time)
+        blocked = False
+        if r[H_STATUS] != FINISHED:
+            return DECIDED + ZERO
+    if side == FROM_PE:
+        hold_up(r, router, r[at + L_WANT], time)
+    bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
+    if r[at + L_WANT] == 0 or blocked:
+        r[bits] &= ~bit
+    else:
+        r[bits] |= bit
+    return DECIDED + ZERO
+
+
+@internal
+def hold_up(r, router, colors, time):
+    """Words of a PE that could be sent now, and find their queue full, are late; so are those behind them."""
+    while colors != 0:
+        color = first_bit(colors)
+        colors &= colors - 1
+        channel = router * r[B_COLORS] + color
+        if can_send(r, router, color, time) and not has_room(r, channel, RAMP):
+            r[r[A_MOVES] + (r[channel_at(r, channel) + F_OUT] - 1) * V_SIZE + V_HELD] = 1
+
+
+@internal
+def settle(r, link, time):
+    """Decide a link in this cycle, and before it those that it depends on."""
+    if r[link_at(r, link) + L_DONE] == time + 1:
+        return
+    stack = r[A_STACK]
+    r[stack] = link
+    r[link_at(r, link) + L_OPEN] = time + 1
+    depth = 1
+    while depth > 0 and r[H_STATUS] == FINISHED:
+        top = r[stack + depth - 1]
+        first = decide(r, top, time)
+        if first >= 0:
+            r[link_at(r, first) + L_OPEN] = time + 1
+            r[stack + depth] = first
+            depth += 1
+        else:
+            r[link_at(r, top) + L_DONE] = time + 1
+            depth -= 1

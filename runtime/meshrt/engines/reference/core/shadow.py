@@ -1,0 +1,67 @@
+"""With ``--checked``: what every word carries along, and the receive that looks at it.
+
+A word of a checked run knows the PE that sent it, the number of its move among those of
+that PE and color, its place in the move and a checksum over all of that and its value. A
+receive compares: a damaged word has another checksum (M0532); where a word was lost the
+next one has another place, or another move begins before the one before has ended (M0533).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshrt.engines.compiled import inline, internal
+from meshrt.engines.reference.core.queues import fail
+from meshrt.engines.reference.core.records import (
+    ERROR_DAMAGED,
+    ERROR_MISSING,
+    F_EXPECT,
+    F_SENDER,
+    F_SERIAL,
+    LAST,
+    W_CHECK,
+    W_INDEX,
+    W_KIND,
+    W_SENDER,
+    W_SERIAL,
+    W_VALUE,
+    ZERO,
+)
+
+#: An odd number with many bits set: multiplying by it spreads a changed bit over those above.
+_SPREAD = np.int64(-7046029254386353131)
+
+
+@inline
+def checksum(words, w):
+    """A number that another value, dtype, sender or place of a word almost surely changes."""
+    total = words[w + W_VALUE] * _SPREAD
+    total = (total ^ words[w + W_KIND]) * _SPREAD
+    total = (total ^ words[w + W_SENDER]) * _SPREAD
+    total = (total ^ words[w + W_SERIAL]) * _SPREAD
+    total = (total ^ words[w + W_INDEX]) * _SPREAD
+    return total ^ (total >> 29)
+
+
+@internal
+def seal(words, w, sender, serial):
+    """Fill in what a word carries along when it is sent."""
+    words[w + W_SENDER] = sender
+    words[w + W_SERIAL] = serial
+    words[w + W_CHECK] = checksum(words, w)
+
+
+@internal
+def verify(r, words, w, f, pe, color, call):
+    """A word that is about to be taken is what its sender sent, and follows the one taken before."""
+    if words[w + W_CHECK] != checksum(words, w):
+        fail(r, ERROR_DAMAGED, pe, color, call, words[w + W_SENDER], words[w + W_INDEX])
+        return
+    expected, index = r[f + F_EXPECT], words[w + W_INDEX]
+    follows = words[w + W_SENDER] == r[f + F_SENDER] and words[w + W_SERIAL] == r[f + F_SERIAL]
+    if index != expected or (expected != 0 and not follows):
+        fail(r, ERROR_MISSING, pe, color, call, expected, ZERO)
+        return
+    r[f + F_SENDER] = words[w + W_SENDER]
+    r[f + F_SERIAL] = words[w + W_SERIAL]
+    r[f + F_EXPECT] = 0 if words[w + W_KIND] & LAST else index + 1

@@ -1,0 +1,233 @@
+"""Lays the machine's tables out in one array and gives Python views of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from meshrt.diagnostics import MeshError
+from meshrt.engines.loading.codes import SIDES
+from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.operands import D_SIZE, SCRATCH
+from meshrt.engines.reference.layout import Layout
+from meshrt.engines.reference.lowering import Lowered
+from meshrt.program import cost
+from meshrt.program.model import Region
+from meshrt.target import Target
+
+#: Entries of the table of costs and rows of counts, and rows.
+_HASH, _ROWS = 1 << 16, 1 << 14
+#: Words and pending route changes at the beginning; words grow when they are needed.
+_WORDS_PER_PE, _TURNS_PER_PE = 32, 16
+#: Routers keep the colors that wait for a link in one number of 64 bits, and words are two elements at most.
+MOST_COLORS, WORD_BYTES = 63, 4
+
+
+@dataclass(eq=False, slots=True)
+class State:
+    """Everything that changes while a program runs. ``at`` is the header's address; tables are [records, fields]."""
+
+    at: int
+    pes: int
+    colors: Sequence[int]
+    dense: Mapping[int, int]
+    header: np.ndarray
+    tables: dict[str, np.ndarray]
+    queues: np.ndarray
+    memory: np.ndarray
+    words: np.ndarray
+    free: np.ndarray
+    least_words: int
+    kept: list[np.ndarray] = field(default_factory=list)
+
+    def grow_words(self) -> None:
+        """Twice as many words."""
+        old = len(self.words)
+        words = np.zeros((2 * old, rec.W_SIZE), np.int64)
+        words[:old] = self.words
+        free = np.zeros(2 * old, np.int32)
+        count = int(self.header[rec.H_WORDS_FREE])
+        free[:count] = self.free[:count]
+        free[count : count + old] = np.arange(2 * old - 1, old - 1, -1, dtype=np.int32)
+        self.words, self.free = words, free
+        self.header[rec.P_WORDS] = words.ctypes.data
+        self.header[rec.P_FREE] = free.ctypes.data
+        self.header[rec.H_WORDS_FREE] = count + old
+
+
+def check_target(target: Target, colors: Sequence[int]) -> None:
+    """Raise M0531 for what this engine's records have no room for."""
+    if target.word_bytes != WORD_BYTES:
+        raise MeshError("M0531", f"the reference engine has words of {WORD_BYTES} bytes, not of {target.word_bytes}")
+    if len(colors) > MOST_COLORS:
+        raise MeshError("M0531", f"the program uses {len(colors)} colors; the reference engine has {MOST_COLORS}")
+
+
+def make_state(
+    target: Target,
+    regions: Sequence[Region],
+    bases: Sequence[int],
+    colors: Sequence[int],
+    lowered: Lowered,
+    layout: Layout,
+    environment: np.ndarray,
+    host_elements: int,
+    places: int,
+) -> State:
+    """Fresh state: empty queues, no routes, clocks at 0. ``environment`` holds the per-PE values of names."""
+    check_target(target, colors)
+    pes = sum(region.width * region.height for region in regions)
+    count = max(1, len(colors))
+    color_limit = max(colors, default=0) + 1
+    moves = max((len(h) for h in lowered.handles), default=0) + 1
+    links, channels = pes * rec.LINKS, pes * count
+    widest = max(target.link_words_per_cycle, target.ramp_words_per_cycle)
+    wheel = 1 << max(target.hop_cycles, target.ramp_cycles).bit_length()
+    slot = 2 * links * widest
+    declared, rivals = layout.declared()
+    turns = pes * _TURNS_PER_PE + 16
+    events = 16 * pes + 4 * channels + 4 * pes * moves + 2 * turns
+    fields: dict[int, tuple[str, int, int]] = {
+        rec.A_LINKS: ("links", links, rec.L_SIZE),
+        rec.A_NEIGHBOURS: ("neighbours", pes * SIDES, 1),
+        rec.A_ACTIVE: ("active", -(-links // 64), 1),
+        rec.A_AGAIN: ("again", 2 * links, 1),
+        rec.A_STACK: ("stack", links + 1, 1),
+        rec.A_CHANNELS: ("channels", channels, rec.F_SIZE),
+        rec.A_TAKERS: ("takers", channels, 1),
+        rec.A_MOVES: ("moves", pes * moves, rec.V_SIZE),
+        rec.A_PES: ("pes", pes, rec.E_SIZE),
+        rec.A_TURNS: ("turns", turns, rec.T_SIZE),
+        rec.A_EXITS: ("exits", channels * SIDES, 1),
+        rec.A_SOURCES: ("sources", channels * SIDES, 1),
+        rec.A_PLACES: ("places", places + 1, rec.O_SIZE),
+        rec.A_HOSTS: ("hosts", places + 1, 1),
+        rec.A_WHEEL: ("wheel", wheel * slot, 1),
+        rec.A_WHEEL_COUNTS: ("wheel_counts", wheel, 1),
+        rec.A_EVENTS: ("events", events, 1),
+        rec.A_ROWS: ("rows", _ROWS, rec.N_SIZE),
+        rec.A_HASH: ("hash", _HASH, 8),
+        rec.A_ENVIRONMENT: ("environment", *environment.shape),
+        rec.A_COUNTERS: ("counters", pes, lowered.depth),
+        rec.A_STEPS: ("steps", *lowered.steps.shape),
+        rec.A_INSTRUCTIONS: ("instructions", *lowered.table.shape),
+        rec.A_OPERANDS: ("operands", *lowered.operands.shape),
+        rec.A_CODE: ("code", len(lowered.code), 1),
+        rec.A_ADDRESSES: ("addresses", *layout.addresses.shape),
+        rec.A_SLOTS: ("slots", *layout.named.shape),
+        rec.A_NAMED: ("named", *layout.named.shape),
+        rec.A_DECLARED: ("declared", len(declared), D_SIZE),
+        rec.A_LIVE: ("live", pes, len(declared)),
+        rec.A_RIVALS: ("rivals", len(rivals), 1),
+        rec.A_COLORS: ("colors", color_limit, 1),
+        rec.A_VIEWS: ("views", 1, SCRATCH),
+        rec.A_MARKS: ("marks", target.sram_bytes // 2 + 2, 1),
+    }
+    starts, total = {}, rec.HEADER_SIZE
+    for number, (_, rows, width) in fields.items():
+        starts[number] = total
+        total += -(-rows * width // 8) * 8
+    arena = np.zeros(total, np.int64)
+    header = arena[: rec.HEADER_SIZE]
+    tables = {
+        name: arena[starts[number] : starts[number] + rows * width].reshape(rows, width)
+        for number, (name, rows, width) in fields.items()
+    }
+    for number, start in starts.items():
+        header[number] = start
+    tables["environment"][:] = environment
+    tables["steps"][:] = lowered.steps
+    tables["instructions"][:] = lowered.table
+    tables["operands"][:] = lowered.operands
+    tables["code"][:, 0] = lowered.code
+    tables["addresses"][:] = layout.addresses
+    tables["slots"][:] = layout.named
+    tables["named"][:] = layout.named
+    tables["declared"][:] = declared
+    tables["rivals"][:, 0] = rivals
+    tables["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
+    tables["colors"][:] = -1
+    tables["colors"][list(colors), 0] = np.arange(len(colors))
+    tables["turns"][: turns - 1, rec.T_NEXT] = np.arange(2, turns + 1)
+    queue = rec.Q_RING + target.queue_words
+    queues = np.zeros(channels * rec.QUEUES * queue, np.int32)
+    memory = np.zeros(layout.elements + host_elements + 1, np.float32)
+    layout.empty(memory)
+    scratch = np.zeros(layout.largest + 16, np.float32)
+    numbers = lowered.numbers.copy()
+    least = 6 * pes * widest + places + 2
+    first_words = least + pes * _WORDS_PER_PE
+    words = np.zeros((first_words, rec.W_SIZE), np.int64)
+    free = np.arange(first_words - 1, -1, -1, dtype=np.int32)
+    arrays = {
+        rec.P_QUEUES: queues,
+        rec.P_WORDS: words,
+        rec.P_FREE: free,
+        rec.P_MEMORY: memory,
+        rec.P_SCRATCH: scratch,
+        rec.P_IMMEDIATES: numbers,
+    }
+    sizes = {
+        rec.B_PES: pes,
+        rec.B_COLORS: count,
+        rec.B_COLOR_LIMIT: color_limit,
+        rec.B_MOVES: moves,
+        rec.B_QUEUE: queue,
+        rec.B_ACTIVE: -(-links // 64),
+        rec.B_WHEEL: wheel,
+        rec.B_SLOT: slot,
+        rec.B_NAMES: environment.shape[1],
+        rec.B_DEPTH: lowered.depth,
+        rec.B_DECLARED: len(declared),
+        rec.B_HASH: _HASH,
+        rec.B_ROWS: _ROWS,
+        rec.B_EVENTS: events,
+        rec.X_QUEUE_WORDS: target.queue_words,
+        rec.X_LINK_WORDS: target.link_words_per_cycle,
+        rec.X_RAMP_WORDS: target.ramp_words_per_cycle,
+        rec.X_HOP: target.hop_cycles,
+        rec.X_RAMP: target.ramp_cycles,
+        rec.X_ISSUE: target.issue_cycles,
+        rec.X_ROUTE_WRITE: target.route_write_cycles,
+        rec.X_WAKEUP: target.task_wakeup_cycles,
+        rec.X_LOOP: target.loop_cycles,
+        rec.X_BRANCH: target.branch_cycles,
+        rec.X_INPUT_QUEUES: target.input_queues,
+        rec.X_OUTPUT_QUEUES: target.output_queues,
+        rec.X_ASYNC_MOVES: target.async_moves_max,
+        rec.X_LAUNCH: cost.launch_cycles(target, True),
+        rec.X_SETUP: cost.launch_cycles(target, False),
+        rec.H_WORDS_FREE: first_words,
+        rec.H_TURN_FREE: 1,
+    }
+    for number, array in arrays.items():
+        header[number] = array.ctypes.data
+    for number, value in sizes.items():
+        header[number] = value
+    return State(
+        at=arena.ctypes.data,
+        pes=pes,
+        colors=colors,
+        dense={color: i for i, color in enumerate(colors)},
+        header=header,
+        tables=tables,
+        queues=queues.reshape(channels, rec.QUEUES, queue),
+        memory=memory,
+        words=words,
+        free=free,
+        least_words=least,
+        kept=[arena, scratch, numbers],
+    )
+
+
+def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:
+    """Router beyond each port N, E, S, W of every router, -1 beyond its region."""
+    parts = [np.zeros((0, SIDES), np.int64)]
+    for region, base in zip(regions, bases, strict=True):
+        grid = base + np.arange(region.width * region.height, dtype=np.int64).reshape(region.height, region.width)
+        around = np.pad(grid, 1, constant_values=-1)
+        sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
+        parts.append(np.stack(sides, axis=-1).reshape(-1, SIDES))
+    return np.concatenate(parts)
