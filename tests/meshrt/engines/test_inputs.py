@@ -133,11 +133,6 @@ def test_wrong_tensors_and_scalars_of_a_program(given, text):
     assert run_error(**given) == text
 
 
-def test_a_run_without_arithmetic_says_what_to_do():
-    said = run_error(options=RunOptions(timing_only=True))
-    assert said.startswith("error[M0519]") and "help: leave out --timing-only" in said
-
-
 def test_a_name_that_the_checker_never_saw():
     assert run_error(TEXT.replace("ids[l](1), ids[l](1), ids[l](1)", "ids[k](1), ids[l](1), ids[l](1)")).startswith(
         "error[M0520]: k has no value in add at line 13"
