@@ -108,7 +108,9 @@ def test_a_limit_on_cycles_is_met_in_the_same_place():
 
 def test_loops_in_loops(skipped):
     inner = ring(5, "40", "add c, c, 1.0").split("for l")[1].rsplit("}\n}\n", 1)[0]
-    body = f"fill a, value=1.0\nfill b, value=0.0\nfill c, value=0.0\nfor k in 0..30 {{\nfor l{inner}\nadd c, c, 1.0\n}}"
+    body = (
+        f"fill a, value=1.0\nfill b, value=0.0\nfill c, value=0.0\nfor k in 0..30 {{\nfor l{inner}\nadd c, c, 1.0\n}}"
+    )
     same_time(parse_program(row(5, body)), TINY)
     assert len(skipped) < 10 and sum(skipped) > 20
 
