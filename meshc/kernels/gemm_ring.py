@@ -25,7 +25,7 @@ from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, logical_position, physical, ring
 from meshrt.program.cost import elements_per_word
-from meshrt.program.expr import Expr, Name, as_expr, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 from meshrt.program.model import View
 
 
@@ -34,7 +34,11 @@ def applies(op: Operation, width: int, height: int) -> str | None:
     return None if width == height else "the ring needs as many rows as columns"
 
 
-def shift(builder: MeshBuilder, moves: Sequence[tuple[Ring, MeshBuffer | View, MeshBuffer | View]]) -> list[str]:
+#: A ring, what is sent on it and where what comes is received.
+Move = tuple[Ring, MeshBuffer | View, MeshBuffer | View]
+
+
+def shift(builder: MeshBuilder, moves: Sequence[Move]) -> list[str]:
     """Launch one ring shift of each (ring, tile, second buffer); gives the handles to wait for."""
     handles = []
     for at, (on, tile, second) in enumerate(moves):
@@ -55,32 +59,44 @@ def settle(builder: MeshBuilder, handles: list[str]) -> None:
 class Schedule:
     """Choices that leave the algorithm as it is.
 
-    ``vector`` is the dimension of the tile product's vector operations. A row that is
-    aligned rests, or goes on sending what its neighbours drop (``aligned_rows_send``).
-    ``whole_words``: the last element of an odd tile of 16-bit elements does not travel, so
-    that the product is right for even tiles only. The kernels that were measured on a
-    wafer (``docs/fidelity.md``) send on, and send whole words.
+    ``vector`` is the dimension of the tile product's vector operations. ``whole_words``: the
+    last element of an odd tile of 16-bit elements does not travel, so that the product is
+    right for even tiles only; so do the kernels that were measured on a wafer.
     """
 
     vector: str
-    aligned_rows_send: bool = False
     whole_words: bool = False
 
-    def travelling(self, tile: MeshBuffer) -> View:
-        """The part of a tile that is sent."""
-        return whole_words(tile) if self.whole_words else tile.whole
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A tile and its second buffer, [2, rows, columns]: one is worked on and sent while the other receives."""
+
+    buffer: MeshBuffer
+    schedule: Schedule
+
+    def tile(self, turn: ExprLike) -> View:
+        """The tile that is worked on in a turn (counted from 0)."""
+        _, rows, columns = self.buffer.shape
+        return self.buffer.at(as_expr(turn) % 2 * (rows * columns), rows, columns)
+
+    def move(self, on: Ring, turn: ExprLike) -> Move:
+        """The shift of that tile into the other buffer."""
+        elements = self.buffer.elements // 2
+        sent = elements
+        if self.schedule.whole_words:
+            sent -= sent % elements_per_word(self.buffer.dtype)
+        turn = as_expr(turn) % 2
+        return on, self.buffer.at(turn * elements, sent), self.buffer.at((1 - turn) * elements, sent)
 
 
-def whole_words(tile: MeshBuffer) -> View:
-    """The elements of a tile that fill whole fabric words."""
-    return tile.at(0, tile.elements - tile.elements % elements_per_word(tile.dtype))
+def align_rows(builder: MeshBuilder, x: Pair) -> Expr:
+    """Shift row r (logical) by r positions: floor(P/2) ring shifts (see the module's text).
 
-
-def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer, schedule: Schedule) -> None:
-    """Shift row r (logical) by r positions: floor(P/2) ring shifts (see the module's text)."""
+    A row that is aligned goes on sending what its neighbours drop: no row waits for a
+    branch, and every step takes the same time. Gives the turn that the tile is left in.
+    """
     parts = builder.width
-    if parts == 1:
-        return
     forward, reverse = ring(builder, "x"), ring(builder, "x", reverse=True)
     y = Name("y")
     on = Ring(
@@ -88,37 +104,18 @@ def align_rows(builder: MeshBuilder, tile: MeshBuffer, second: MeshBuffer, sched
         builder.param("align_receive", select(y % 2, forward.receive, reverse.receive)),
     )
     shifts = builder.param("align_shifts", (y + 1) // 2)
-    moves = [(on, schedule.travelling(tile), schedule.travelling(second))]
     with builder.loop("a", parts // 2) as step:
-        if schedule.aligned_rows_send:
-            settle(builder, shift(builder, moves))
-        with builder.when(step.lt(shifts)):
-            if not schedule.aligned_rows_send:
-                settle(builder, shift(builder, moves))
-            builder.emit("rotate", tile, second)
+        settle(builder, shift(builder, [x.move(on, minimum(step, shifts))]))
+    return shifts
 
 
-@dataclass(frozen=True, slots=True)
-class RingTiles:
-    """The buffers of a ring GEMM in each PE: x [m, k] and w [k, n] with a second buffer each, c [m, n]."""
-
-    x: MeshBuffer
-    x_next: MeshBuffer
-    w: MeshBuffer
-    w_next: MeshBuffer
-    c: MeshBuffer
-
-
-def multiply(builder: MeshBuilder, tiles: RingTiles, schedule: Schedule) -> None:
-    """The P steps on aligned tiles: while c += x w runs, both tiles move on by one ring position."""
-    pairs = ((ring(builder, "x"), tiles.x, tiles.x_next), (ring(builder, "y"), tiles.w, tiles.w_next))
-    moves = [(on, schedule.travelling(tile), schedule.travelling(second)) for on, tile, second in pairs]
-    with builder.loop("s", builder.width):
-        handles = shift(builder, moves)
-        builder.emit("gemm", tiles.c, tiles.x, tiles.w, vector=schedule.vector)
+def multiply(builder: MeshBuilder, x: Pair, w: Pair, c: MeshBuffer, vector: str, turn: ExprLike) -> None:
+    """The P steps on aligned tiles, x in ``turn``, w in turn 0: while c += x w runs, both move on by one position."""
+    along_x, along_y = ring(builder, "x"), ring(builder, "y")
+    with builder.loop("s", builder.width) as step:
+        handles = shift(builder, [x.move(along_x, turn + step), w.move(along_y, step)])
+        builder.emit("gemm", c, x.tile(turn + step), w.tile(step), vector=vector)
         settle(builder, handles)
-        for _, tile, second in pairs:
-            builder.emit("rotate", tile, second)
 
 
 def aligned_block(builder: MeshBuilder) -> Expr:
@@ -141,19 +138,20 @@ def emit(op: Operation, lowering: Lowering) -> None:
     block = aligned_block(builder)
     # The k block that belongs to column ``block``.
     weights = placed_parts(op, lowering, lambda i: shard_of(x).x.index(block, i), inner)
-    tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
-    builder.emit("copy", tile, lowering.buffer_of(x))
     accumulator = start_accumulator(op, lowering, rows, columns)
-    schedule = Schedule(vector="n" if columns >= rows else "m")
+    vector = "n" if columns >= rows else "m"
     if parts == 1:
-        builder.emit("gemm", accumulator, tile, weights.view(), vector=schedule.vector)
+        tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
+        builder.emit("copy", tile, lowering.buffer_of(x))
+        builder.emit("gemm", accumulator, tile, weights.view(), vector=vector)
     else:
-        x_next = lowering.temporary("x_next", lowering.operand, rows, inner)
-        align_rows(builder, tile, x_next, schedule)
-        w_tile = lowering.temporary("w_tile", lowering.operand, inner, columns)
-        w_next = lowering.temporary("w_next", lowering.operand, inner, columns)
-        builder.emit("copy", w_tile, weights.view())
-        multiply(builder, RingTiles(tile, x_next, w_tile, w_next, accumulator), schedule)
+        schedule = Schedule(vector)
+        x_pair = Pair(lowering.temporary("x_pair", lowering.operand, 2, rows, inner), schedule)
+        w_pair = Pair(lowering.temporary("w_pair", lowering.operand, 2, inner, columns), schedule)
+        builder.emit("copy", x_pair.tile(0), lowering.buffer_of(x))
+        turn = align_rows(builder, x_pair)
+        builder.emit("copy", w_pair.tile(0), weights.view())
+        multiply(builder, x_pair, w_pair, accumulator, vector, turn)
     finish_parts(op, lowering, accumulator, rows, columns)
 
 

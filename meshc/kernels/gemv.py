@@ -23,13 +23,13 @@ def gemv(
     w: MeshBuffer,
     y: MeshBuffer,
     groups: Sequence[int],
-    summed: MeshBuffer | View | None = None,
+    summed: MeshBuffer | View,
 ) -> None:
     """Append y[1, Nt] = the sum over the column of x[1, Kt] w[Kt, Nt].
 
     ``groups`` are the sizes of the all-reduce's tree over y, from the lowest level on;
-    ``summed`` is the part of y that is summed, all of it by default.
+    ``summed`` is y, or the part of it that is summed.
     """
     builder.emit("fill", y, value=0.0)
     builder.emit("gemm", y, x, w, vector="n")
-    all_reduce(builder, "y", groups, y if summed is None else summed)
+    all_reduce(builder, "y", groups, summed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshc.kernels.builder import MeshBuilder
-from meshc.kernels.gemm_ring import RingTiles, Schedule, align_rows, aligned_block, multiply
+from meshc.kernels.gemm_ring import Pair, Schedule, align_rows, aligned_block, multiply
 from meshc.kernels.host_io import drain_rows
 from meshc.standalone.region import assemble, repeated
 from meshrt.program.expr import Name
@@ -37,16 +37,18 @@ class GemmRing:
     def _body(self, builder: MeshBuilder) -> None:
         m, k, n, parts = self.m, self.k, self.n, self.parts
         column, row, i, j = Name("x"), Name("y"), Name("i"), Name("j")
-        x, x_next = (builder.buffer(name, self.dtype, m, k) for name in ("x_tile", "x_next"))
-        w, w_next = (builder.buffer(name, self.dtype, k, n) for name in ("w_tile", "w_next"))
+        x = builder.buffer("x_pair", self.dtype, 2, m, k)
+        w = builder.buffer("w_pair", self.dtype, 2, k, n)
         c = builder.buffer("c_tile", self.dtype, m, n)
-        builder.place(x, [("i", 0, m), ("j", 0, k)], "x", [row * m + i, column * k + j])
-        builder.place(w, [("i", 0, k), ("j", 0, n)], "w", [aligned_block(builder) * k + i, column * n + j])
+        first = ("turn", 0, 1)
+        builder.place(x, [first, ("i", 0, m), ("j", 0, k)], "x", [row * m + i, column * k + j])
+        builder.place(w, [first, ("i", 0, k), ("j", 0, n)], "w", [aligned_block(builder) * k + i, column * n + j])
+        x_pair, w_pair = Pair(x, self.schedule), Pair(w, self.schedule)
         with repeated(builder, self.rounds):
-            align_rows(builder, x, x_next, self.schedule)
+            turn = align_rows(builder, x_pair) if parts > 1 else 0
             builder.emit("fill", c, value=0.0)
-            if parts == 1:
-                builder.emit("gemm", c, x, w, vector=self.schedule.vector)
+            if parts > 1:
+                multiply(builder, x_pair, w_pair, c, self.schedule.vector, turn)
             else:
-                multiply(builder, RingTiles(x, x_next, w, w_next, c), self.schedule)
+                builder.emit("gemm", c, x_pair.tile(0), w_pair.tile(0), vector=self.schedule.vector)
         drain_rows(builder, "c", c, (parts * m, parts * n), lambda source, e: (row * m + e // n, source * n + e % n))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshc.kernels.builder import MeshBuilder, StreamRoute
-from meshc.kernels.gemm_ring import whole_words
 from meshc.kernels.gemv import gemv
 from meshc.standalone.region import assemble, repeated
+from meshrt.program.cost import elements_per_word
 from meshrt.program.expr import Name, as_expr
 from meshrt.program.model import Program, Rect
 from meshrt.target import Target
@@ -44,9 +44,9 @@ class Gemv:
         y = builder.buffer("y_tile", self.dtype, 1, n)
         builder.place(x, [("i", 0, 1), ("j", 0, k)], "x", [i, row * k + j])
         builder.place(w, [("i", 0, k), ("j", 0, n)], "w", [row * k + i, column * n + j])
-        summed = whole_words(y) if self.whole_words and n > 1 else y
+        per_word = elements_per_word(self.dtype) if self.whole_words and n > 1 else 1
         with repeated(builder, self.rounds):
-            gemv(builder, x, w, y, self.groups, summed)
+            gemv(builder, x, w, y, self.groups, y.at(0, n - n % per_word))
         top = Rect(0, builder.width, 0, 1)
         stream = builder.stream("host.out.y", [StreamRoute(top, "RAMP", ("N",))])
         element = Name("e")

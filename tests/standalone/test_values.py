@@ -55,7 +55,7 @@ def test_gemv(parts, groups, rounds, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("parts", [1, 2, 3, 4, 5, 6])
-@pytest.mark.parametrize("schedule", [Schedule("m"), Schedule("n", aligned_rows_send=True)])
+@pytest.mark.parametrize("schedule", [Schedule("m"), Schedule("n")])
 def test_gemm_ring(parts, schedule, engine):
     kernel = GemmRing(parts, 2, 3, 4, schedule)
     found, wanted = product(kernel, engine, parts * kernel.m)
@@ -64,7 +64,7 @@ def test_gemm_ring(parts, schedule, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_in_f16_whole_words_hold_even_tiles(engine):
-    schedule = Schedule("m", aligned_rows_send=True, whole_words=True)
+    schedule = Schedule("m", whole_words=True)
     found, wanted = product(GemmRing(3, 2, 2, 2, schedule, dtype="f16"), engine, 6)
     assert np.array_equal(found, wanted.numpy())
     found, wanted = product(Gemv(4, 3, 2, (2, 2), dtype="f16", whole_words=True), engine, 1)
