@@ -1,24 +1,53 @@
 """``gemm.summa``: GEMM on any grid by row and column broadcasts (SUMMA, van de Geijn and Watts 1997).
 
-C[m, n] = X[m, k] W[k, n] on W x H PEs, in one step per column: the X tile of column s is
-broadcast along its row, and the block of W with the same k along its column. Block s of W
-lies in row s mod H, so a row keeps ceil(W / H) blocks and no dimension needs a common
-multiple. Broadcasts are software chains from a moving root, so routes stay static.
-
-Critical path: W steps of two chain broadcasts and a tile product. Memory: an X tile, a W
-tile, the accumulator. Colors: 4 on x, 4 on y.
+C[m, n] = X[m, k] W[k, n] on W x H PEs: all PEs go through k together. X tile i is broadcast
+along its row from column i, W tile j along its column from row j, each as soon as the one
+before is in use (:class:`meshc.kernels.multicast.MovingRoot`), into a second buffer while
+the tile product runs. Where the grid is not square the tiles of X and W end at different
+places, and the products are the stretches between (:mod:`meshc.kernels.inner_walk`).
 """
 
 from __future__ import annotations
 
-from meshc.dialects.layout import ceil_div
+from dataclasses import dataclass
+
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
-from meshc.kernels.chain import chain_broadcast, whole_axis
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.inner_walk import Cut, Operand, emit_walk
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Expr, Name, select
+from meshc.kernels.multicast import MovingRoot
+from meshrt.program.expr import Expr, Int, Name, select
+from meshrt.program.model import View
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastFeed:
+    """Brings the next tile from its owner in this PE's row or column."""
+
+    builder: MeshBuilder
+    roots: MovingRoot | None
+    own: MeshBuffer | View
+    tile: MeshBuffer
+    second: MeshBuffer
+
+    def launch(self, tile: Expr) -> None:
+        """Begin the broadcast of the tile from the PE of its number."""
+        if self.roots is not None:
+            self.roots.launch(tile, self.own, self.second, f"{self.roots.axis}_tile")
+
+    def settle(self) -> None:
+        """Wait for its end, and take the tile that came."""
+        if self.roots is not None:
+            self.builder.emit("wait", handle=f"{self.roots.axis}_tile")
+            self.builder.emit("rotate", self.tile, self.second)
+
+    def restore(self) -> None:
+        """Leave the routers as they were."""
+        if self.roots is not None:
+            self.roots.restore()
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -27,30 +56,55 @@ def emit(op: Operation, lowering: Lowering) -> None:
     width, height = builder.width, builder.height
     x = op.operands[0]
     rows, inner = shard_of(x).tile
-    layout = shard_of(x).x
     columns = sum(part.tile for part in part_layouts(op))
-    slots = ceil_div(width, height)
+    x_cut, w_cut = Cut(width * inner, width), Cut(width * inner, height)
 
-    def global_k(slot: Expr, i: Expr) -> Expr:
-        column = slot * height + Name("y")
-        index = layout.index(column, i)
-        # A slot past the last column holds nothing.
-        return index if slots * height == width else select(column.lt(width), index, -1)
+    def global_k(e: Expr) -> Expr:
+        position = w_cut.boundary(Name("y")) + e
+        index = shard_of(x).x.index(position // inner, position % inner)
+        return index if w_cut.even else select(position.lt(w_cut.boundary(Name("y") + 1)), index, -1)
 
-    weights = placed_parts(op, lowering, global_k, slots, inner)
-    x_tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
-    w_tile = lowering.temporary("w_tile", lowering.operand, inner, columns)
+    weights = placed_parts(op, lowering, global_k, w_cut.size)
     accumulator = start_accumulator(op, lowering, rows, columns)
-    along_x, along_y = whole_axis(builder, "x"), whole_axis(builder, "y")
-    with builder.loop("s", width) as step:
-        with builder.when(Name("x").eq(step)):
-            builder.emit("copy", x_tile, lowering.buffer_of(x))
-        chain_broadcast(builder, along_x, step, x_tile)
-        root = step % height
-        with builder.when(Name("y").eq(root)):
-            builder.emit("copy", w_tile, weights.view(inner, columns, offset=step // height * (inner * columns)))
-        chain_broadcast(builder, along_y, root, w_tile)
-        builder.emit("gemm", accumulator, x_tile, w_tile, vector="n" if columns >= rows else "m")
+    x_own = lowering.buffer_of(x)
+    if x_own.dtype != lowering.operand:
+        x_own = lowering.temporary("x_own", lowering.operand, rows, inner)
+        builder.emit("copy", x_own, lowering.buffer_of(x))
+    feeds = []
+    for axis, parts, own, shape in (("x", width, x_own, (rows, inner)), ("y", height, weights.view(), ())):
+        shape = shape or (w_cut.size, columns)
+        tiles = [lowering.temporary(f"{axis}_tile", lowering.operand, *shape) for _ in range(2 if parts > 1 else 1)]
+        if parts == 1:
+            builder.emit("copy", tiles[0], own)
+        roots = MovingRoot.over(builder, axis) if parts > 1 else None
+        feeds.append(BroadcastFeed(builder, roots, own, tiles[0], tiles[-1]))
+    for feed in feeds:
+        feed.launch(Int(0))
+    for feed in feeds:
+        feed.settle()
+    x_feed, w_feed = feeds
+    vector = "n" if columns >= rows else "m"
+
+    def product(low: Expr, high: Expr) -> None:
+        depth = high - low
+        a = x_feed.tile.at(x_cut.within(low), (rows, inner), (depth, 1))
+        b = w_feed.tile.at(w_cut.within(low) * columns, depth, columns)
+        builder.emit("gemm", accumulator, a, b, vector=vector)
+
+    if width == height:
+        with builder.loop("s", width) as s:
+            more = (s + 1).lt(width)
+            with builder.when(more):
+                for feed in feeds:
+                    feed.launch(s + 1)
+            builder.emit("gemm", accumulator, x_feed.tile, w_feed.tile, vector=vector)
+            with builder.when(more):
+                for feed in feeds:
+                    feed.settle()
+    else:
+        emit_walk(builder, Int(0), Operand(x_cut, x_feed), Operand(w_cut, w_feed), product)
+    for feed in feeds:
+        feed.restore()
     finish_parts(op, lowering, accumulator, rows, columns)
 
 

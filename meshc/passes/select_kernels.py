@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.registry import kernels
 from meshc.passes.base import Pass, PassContext
 from meshrt.diagnostics import MeshError
+from meshrt.diagnostics.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class SelectKernels(Pass):
     Needs: the tile level.
 
     Does: an operation that already names an algorithm keeps it; another one gets the kernel
-    of the lowest rank that applies on the grid. Raises M0405 where an algorithm is unknown
-    or does not apply, and where no kernel does::
+    that ``pin`` names for its like, or else that of the lowest rank that applies on the grid.
+    Raises M0405 where an algorithm is unknown or does not apply, and where no kernel does::
 
         module tile
         func() {name = "forward", width = 4, height = 2, dtype = "f32", batch = 1, sequence = 5}
@@ -54,20 +56,32 @@ class SelectKernels(Pass):
     name: ClassVar[str] = "select-kernels"
     level: ClassVar[str] = "tile"
 
+    #: Kernels to take for the operations that they carry out.
+    pin: tuple[str, ...] = ()
+
     def run(self, module: Module, context: PassContext) -> None:
+        known = kernels()
         choices: dict[str, list[Kernel]] = {}
-        for kernel in kernels().values():
+        for kernel in known.values():
             choices.setdefault(kernel.operation, []).append(kernel)
+        pinned = {_known(name, known).operation: name for name in self.pin}
         for func in module.body.ops:
             grid = func.attributes["width"], func.attributes["height"]
             for op in func.walk():
                 if op.name in choices:
-                    op.attributes["algorithm"] = _select(op, choices[op.name], *grid)
+                    name = op.attributes.get("algorithm", pinned.get(op.name))
+                    op.attributes["algorithm"] = _select(op, name, choices[op.name], *grid)
 
 
-def _select(op: Operation, choices: list[Kernel], width: int, height: int) -> str:
+def _known(name: str, known: Mapping[str, Kernel]) -> Kernel:
+    """The kernel of a name that a user gave."""
+    if name not in known:
+        raise MeshError("M0405", f"there is no kernel {name!r}", helps=did_you_mean(name, known, "kernels"))
+    return known[name]
+
+
+def _select(op: Operation, pinned: str | None, choices: list[Kernel], width: int, height: int) -> str:
     """The name of the kernel for an operation, of those that carry out its like."""
-    pinned = op.attributes.get("algorithm")
     reasons = []
     for kernel in choices:
         if pinned in (None, kernel.name):

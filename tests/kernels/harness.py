@@ -110,11 +110,13 @@ def transformer(sequence: int = 5, batch: int = 1) -> tuple[Graph, Value]:
     return graph, graph.op("linear", [y, x.op.operands[0]], 19, weight="nk")
 
 
-def lowering_passes(width: int, height: int, dtype: str = "f32", **place: object) -> list[Pass]:
-    """The passes from the graph level to planned memory, with more SRAM than any PE has."""
+def lowering_passes(
+    width: int, height: int, dtype: str = "f32", pin: tuple[str, ...] = (), **place: object
+) -> list[Pass]:
+    """The passes from the graph level to planned memory, with more SRAM than any PE has; ``pin`` names kernels."""
     return [
         Tile(width=width, height=height, dtype=dtype),  # type: ignore[arg-type]
-        SelectKernels(),
+        SelectKernels(pin=pin),
         Place(**place),  # type: ignore[arg-type]
         AllocateColors(),
         PlanMemory(sram_bytes=1 << 20),

@@ -1,0 +1,25 @@
+"""``gemm.cannon``: Cannon's GEMM (1969) on rows and columns closed by a wrap-around.
+
+The steps of :mod:`meshc.kernels.systolic` on lines whose tiles go to the next PE, and from
+the end of the line the long way back (:mod:`meshc.kernels.wraparound`). A mesh has no
+torus links, so the transfer that closes the ring crosses the whole row.
+"""
+
+from __future__ import annotations
+
+from meshc.ir.core import Operation
+from meshc.kernels.kernel import Kernel
+from meshc.kernels.lowering import Lowering
+from meshc.kernels.systolic import Topology, emit_systolic
+from meshc.kernels.wraparound import line_position, wraparound_ring
+
+#: Neighbours in line order, the ends joined over the whole line.
+LINE = Topology(wraparound_ring, line_position, line_position)
+
+
+def emit(op: Operation, lowering: Lowering) -> None:
+    """Append the kernel's buffers and code."""
+    emit_systolic(op, lowering, LINE)
+
+
+KERNEL = Kernel("gemm.cannon", "tile.gemm", "neighbour shifts, the long way back over the row (Cannon)", emit, rank=2)
