@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
+from numba.core import sigutils
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
 
 #: No fast-math: order and rounding are part of the machine. Compiled code allocates nothing, so arrays need no
 #: reference counts (``_nrt``): counting them took most of the time.
@@ -18,21 +22,38 @@ _OPTIONS = {"_nrt": False, "error_model": "numpy", "boundscheck": False, "fastma
 _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
 
+_ENGINES = Path(__file__).parent
+_IMPORT = re.compile(r"^(?:from|import) meshrt\.engines\.([\w.]+)(?: import ([\w, ()\n]+))?", re.M)
+
+
 @cache
-def _digest_of_sources(folder: Path) -> str:
-    """What the compiled functions of an engine's folder depend on: its files and those that engines share."""
-    shared = Path(__file__).parent
-    sources = {path for f in (folder, shared, shared / "numeric", shared / "loading") for path in f.glob("*.py")}
+def _imported(path: Path) -> frozenset[Path]:
+    """Modules of the engines that a module imports."""
+    found = set()
+    for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        folder = _ENGINES / module.replace(".", "/")
+        # What is imported from a package may be a module in it.
+        found |= {folder.with_suffix(".py"), *(folder / f"{name}.py" for name in re.findall(r"\w+", names))}
+    return frozenset(path for path in found if path.exists())
+
+
+@cache
+def _digest_of_sources(path: Path) -> str:
+    """What the compiled functions of a module depend on: the module, and those of the engines that it imports."""
+    sources, left = {_ENGINES / "compiled.py"}, {path}
+    while left:
+        sources |= left
+        left = {i for module in left for i in _imported(module)} - sources
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of a function, but stale when any file of the engine changes, not only the function's own."""
+    """Numba's cache of a function, stale when a module changes whose functions it may hold, not only its own."""
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
-        # Compiled functions hold what they call from other files, so what is cached belongs to all sources together.
-        stamp = _digest_of_sources(Path(function.__code__.co_filename).parent)
+        # Compiled functions hold what they call from other files, so what is cached depends on those too.
+        stamp = _digest_of_sources(Path(function.__code__.co_filename))
         self._cache_file = IndexDataCacheFile(
             cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=stamp
         )
@@ -57,3 +78,15 @@ def internal(function: Callable[..., Any]) -> Any:
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a small function into each of its callers."""
     return _compiled(function, {"forceinline": True, **_INTERNAL})
+
+
+def called_by_address(function: Callable[..., Any]) -> Any:
+    """Compile a function of three int64 that compiled functions call by its ``address``: they hold no copy of it.
+
+    What calls it compiles faster, and does not go stale with it.
+    """
+    signature = sigutils.normalize_signature(types.int64(types.int64, types.int64, types.int64))
+    compiled: Any = CFunc(function, signature, locals={}, options=_OPTIONS)
+    compiled._cache = _Cache(function)
+    compiled.compile()
+    return compiled

@@ -74,3 +74,16 @@ def _first_bit(typingctx: Any, bits: Any) -> Any:
 
 #: Number of the lowest bit that is set; 64 where none is.
 first_bit: Any = intrinsic(_first_bit)
+
+
+def _call_at(typingctx: Any, address: Any, a: Any, b: Any, c: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.IntType(64)
+        function = builder.inttoptr(args[0], ir.FunctionType(number, [number] * 3).as_pointer())
+        return builder.call(function, args[1:])
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+
+
+#: Call a function made by :func:`.compiled.called_by_address`: its address, then its arguments.
+call_at: Any = intrinsic(_call_at)

@@ -10,7 +10,10 @@ import numpy as np
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.codes import SIDES
 from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.arithmetic import calculate
 from meshrt.engines.reference.core.operands import D_SIZE, SCRATCH
+from meshrt.engines.reference.core.pes import run_pe
+from meshrt.engines.reference.core.routers import settle
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowered
 from meshrt.program import cost
@@ -202,6 +205,10 @@ def make_state(
         rec.H_WORDS_FREE: first_words,
         rec.H_TURN_FREE: 1,
     }
+    functions = {rec.P_CALCULATE: calculate, rec.P_RUN_PE: run_pe, rec.P_SETTLE: settle}
+    for number, function in functions.items():
+        header[number] = function.address
+    header[rec.P_SELF] = arena.ctypes.data
     for number, array in arrays.items():
         header[number] = array.ctypes.data
     for number, value in sizes.items():

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.numeric import functions as op
 from meshrt.engines.numeric.functions import special
 from meshrt.engines.numeric.rounding import round_to
-from meshrt.engines.pointers import f32_at, f64_at, i32_at
+from meshrt.engines.pointers import f32_at, f64_at, i32_at, i64_at
 from meshrt.engines.reference.core.expressions import DEPTH, value_of
 from meshrt.engines.reference.core.operands import (
     AT,
@@ -22,12 +22,38 @@ from meshrt.engines.reference.core.operands import (
     DTYPE,
     EXTENT,
     MERGED,
+    ROW,
     SIZE,
     STACK,
     STRIDE,
+    Y_NUMBER,
+    Y_SIZE,
     is_view,
 )
-from meshrt.engines.reference.core.records import A_VIEWS, P_IMMEDIATES, P_MEMORY, P_SCRATCH, ZERO
+from meshrt.engines.reference.core.records import (
+    A_ADDRESSES,
+    A_OPERANDS,
+    A_SLOTS,
+    A_VIEWS,
+    B_PES,
+    ELEMENTWISE,
+    FILL,
+    GATHER_FORM,
+    I_BASE,
+    I_COUNT,
+    I_FORM,
+    I_NUMBER,
+    I_OP,
+    I_OPERAND,
+    I_VALUE,
+    I_WHERE,
+    P_IMMEDIATES,
+    P_MEMORY,
+    P_SCRATCH,
+    PRODUCT_FORM,
+    REDUCTION_FORM,
+    ZERO,
+)
 
 ADD, SUB, MUL, DIV, MAX, MIN, FMA, COPY = op.ADD, op.SUB, op.MUL, op.DIV, op.MAX, op.MIN, op.FMA, op.COPY
 
@@ -259,3 +285,34 @@ def gather(r, base):
                 memory[to] = value
             else:
                 memory[to] = np.float32(0)
+
+
+@inline
+def exchange(r, pe, a, b):
+    """``rotate``: exchange the addresses of two buffers, and which declared buffer's memory each means."""
+    for table in range(2):
+        at = (r[A_ADDRESSES] if table == 0 else r[A_SLOTS]) + pe
+        r[at + a * r[B_PES]], r[at + b * r[B_PES]] = r[at + b * r[B_PES]], r[at + a * r[B_PES]]
+
+
+@called_by_address
+def calculate(header_at, i, pe):
+    """What an arithmetic instruction does to the memory of a PE; its operands are resolved and fit together."""
+    r = i64_at(header_at)
+    form, base = r[i + I_FORM], r[A_VIEWS]
+    if form == ELEMENTWISE:
+        numbers = base + STACK + 110
+        for which in range(1, r[i + I_COUNT]):
+            r[numbers + which] = r[r[A_OPERANDS] + r[i + I_OPERAND + which] * Y_SIZE + Y_NUMBER]
+        elementwise(r, r[i + I_OP], r[i + I_COUNT] - 1, numbers)
+    elif form == REDUCTION_FORM:
+        reduce(r, r[i + I_OP] != 0)
+    elif form == PRODUCT_FORM:
+        product(r, r[i + I_OP] != 0)
+    elif form == FILL:
+        fill(r, pe, f64_at(r[P_IMMEDIATES])[r[i + I_NUMBER]], r[i + I_VALUE], r[i + I_WHERE])
+    elif form == GATHER_FORM:
+        gather(r, value_of(r, r[i + I_BASE], pe, base + STACK) if r[i + I_BASE] >= 0 else ZERO)
+    else:
+        exchange(r, pe, r[base + ROW], r[base + SIZE + ROW])
+    return ZERO

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from meshrt.engines.compiled import internal, native
 from meshrt.engines.loading.codes import BF16, F16, RAMP
-from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.moves import begin_out, take, take_through
-from meshrt.engines.reference.core.pes import run_pe
 from meshrt.engines.reference.core.queues import (
     append,
     arrive,
@@ -86,6 +85,9 @@ from meshrt.engines.reference.core.records import (
     O_WORDS,
     P_MEMORY,
     P_QUEUES,
+    P_RUN_PE,
+    P_SELF,
+    P_SETTLE,
     P_WORDS,
     PAUSED,
     Q_THERE,
@@ -117,7 +119,6 @@ from meshrt.engines.reference.core.records import (
     X_MAX_CYCLES,
     ZERO,
 )
-from meshrt.engines.reference.core.routers import settle
 from meshrt.engines.reference.core.shadow import seal
 
 LOW = 0xFFFFFFFF
@@ -160,7 +161,7 @@ def handle_events(r, time):
         key = pop_event(r)
         kind, number = key % EVENT_TIME // EVENT_KIND, key % EVENT_KIND
         if kind == RUN_PE:
-            run_pe(r, number, time)
+            call_at(r[P_RUN_PE], r[P_SELF], number, time)
         elif kind == BEGIN_OUT:
             begin_out(r, number, time)
         elif kind == BEGIN_POST:
@@ -244,7 +245,7 @@ def take_words(r, time):
                 take(r, channel, time)
             elif r[f + F_TRIED] != time + 1:
                 if r[v + V_FULL] != 0:
-                    settle(r, channel // r[B_COLORS] * LINKS + FROM_PE, time)
+                    call_at(r[P_SETTLE], r[P_SELF], channel // r[B_COLORS] * LINKS + FROM_PE, time)
                 if r[f + F_TRIED] != time + 1:
                     take_through(r, channel, time)
             if r[H_STATUS] != FINISHED:
@@ -274,12 +275,12 @@ def move_words(r, time):
         while links != 0:
             link = i * 64 + first_bit(links)
             links &= links - 1
-            settle(r, link, time)
+            call_at(r[P_SETTLE], r[P_SELF], link, time)
             if r[H_STATUS] != FINISHED:
                 return False
     at = ZERO
     while at < r[H_AGAIN]:
-        settle(r, r[r[A_AGAIN] + at], time)
+        call_at(r[P_SETTLE], r[P_SELF], r[r[A_AGAIN] + at], time)
         at += 1
         if r[H_STATUS] != FINISHED:
             return False

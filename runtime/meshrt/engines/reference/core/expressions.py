@@ -1,7 +1,8 @@
 """Index expressions as code for a stack machine, so that a PE evaluates its own while it runs.
 
-The code is made by :mod:`meshrt.engines.reference.expression_code`. As in :mod:`meshrt.program.expr`, both sides of a ``select`` are evaluated and a
-table read outside its bounds reads entry 0.
+The code is made by :mod:`meshrt.engines.reference.expression_code`. As in
+:mod:`meshrt.program.expr`, both sides of a ``select`` are evaluated and a table read
+outside its bounds reads entry 0.
 """
 
 from __future__ import annotations

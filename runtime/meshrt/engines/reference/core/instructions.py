@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, RAMP
-from meshrt.engines.pointers import f64_at
-from meshrt.engines.reference.core.arithmetic import elementwise, fill, gather, product, reduce
+from meshrt.engines.pointers import call_at
 from meshrt.engines.reference.core.expressions import value_of
 from meshrt.engines.reference.core.held import hold, release, watch
 from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
@@ -21,12 +20,9 @@ from meshrt.engines.reference.core.operands import (
     PRODUCT,
     RANKS,
     ROTATE,
-    ROW,
     SIZE,
     STACK,
     STRIDE,
-    Y_NUMBER,
-    Y_SIZE,
     is_view,
     merge,
     reads,
@@ -35,21 +31,17 @@ from meshrt.engines.reference.core.operands import (
 )
 from meshrt.engines.reference.core.queues import accepts, channel_at, fail, push_event
 from meshrt.engines.reference.core.records import (
-    A_ADDRESSES,
     A_COLORS,
     A_HASH,
     A_INSTRUCTIONS,
-    A_OPERANDS,
     A_PES,
     A_ROWS,
-    A_SLOTS,
     A_TURNS,
     A_VIEWS,
     B_COLOR_LIMIT,
     B_COLORS,
     B_HASH,
     B_MOVES,
-    B_PES,
     DONE,
     E_BLOCKED,
     E_CALL,
@@ -83,20 +75,17 @@ from meshrt.engines.reference.core.records import (
     H_ROUTE_WRITES,
     H_STATUS,
     H_TURN_FREE,
-    I_BASE,
     I_COLOR,
     I_CONFIG,
     I_COUNT,
     I_FORM,
     I_HANDLE,
-    I_NUMBER,
     I_OP,
     I_OPERAND,
     I_OUT,
     I_PERIOD,
     I_ROLES,
     I_SIZE,
-    I_VALUE,
     I_WHERE,
     IDLE,
     MOVE,
@@ -108,7 +97,8 @@ from meshrt.engines.reference.core.records import (
     ON_ROOM,
     ON_ROUTE,
     ON_WORDS,
-    P_IMMEDIATES,
+    P_CALCULATE,
+    P_SELF,
     PRODUCT_FORM,
     REDUCTION_FORM,
     SEND,
@@ -265,36 +255,13 @@ def compute(r, i, pe, call, row):
     touch(r, i, pe, call)
     if r[H_STATUS] != FINISHED:
         return ZERO
-    form, base = r[i + I_FORM], r[A_VIEWS]
     n = r[A_ROWS] + row * N_SIZE
-    if form == ELEMENTWISE:
-        numbers = base + STACK + 110
-        for which in range(1, r[i + I_COUNT]):
-            r[numbers + which] = r[r[A_OPERANDS] + r[i + I_OPERAND + which] * Y_SIZE + Y_NUMBER]
-        elementwise(r, r[i + I_OP], r[i + I_COUNT] - 1, numbers)
-    elif form == REDUCTION_FORM:
-        reduce(r, r[i + I_OP] != 0)
-    elif form == PRODUCT_FORM:
-        product(r, r[i + I_OP] != 0)
-        rank = r[base + DIMS]
-        r[n + N_MACS] += r[base + COUNT] * r[base + SIZE + EXTENT + rank - 1]
-    elif form == FILL:
-        value = f64_at(r[P_IMMEDIATES])[r[i + I_NUMBER]]
-        fill(r, pe, value, r[i + I_VALUE], r[i + I_WHERE])
-    elif form == GATHER_FORM:
-        gather(r, value_of(r, r[i + I_BASE], pe, base + STACK) if r[i + I_BASE] >= 0 else ZERO)
-    else:
-        exchange(r, pe, r[base + ROW], r[base + SIZE + ROW])
+    call_at(r[P_CALCULATE], r[P_SELF], i, pe)
+    if r[i + I_FORM] == PRODUCT_FORM:
+        a = r[A_VIEWS] + SIZE
+        r[n + N_MACS] += r[r[A_VIEWS] + COUNT] * r[a + EXTENT + r[a + DIMS] - 1]
     r[n + N_BUSY] += cycles
     return cycles
-
-
-@inline
-def exchange(r, pe, a, b):
-    """``rotate``: exchange the addresses of two buffers, and which declared buffer's memory each means."""
-    for table in range(2):
-        at = (r[A_ADDRESSES] if table == 0 else r[A_SLOTS]) + pe
-        r[at + a * r[B_PES]], r[at + b * r[B_PES]] = r[at + b * r[B_PES]], r[at + a * r[B_PES]]
 
 
 # The fabric.

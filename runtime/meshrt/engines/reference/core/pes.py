@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
-from meshrt.engines.pointers import f32_at, i32_at
+from meshrt.engines.pointers import f32_at, i32_at, i64_at
 from meshrt.engines.reference.core.expressions import value_of
 from meshrt.engines.reference.core.instructions import cost_of, execute
 from meshrt.engines.reference.core.moves import advance
@@ -87,28 +87,29 @@ def flag_of(r, operand, pe):
     return f32_at(r[P_MEMORY])[r[o + AT]] != 0
 
 
-@internal
-def run_pe(r, pe, time):
+@called_by_address
+def run_pe(header_at, pe, time):
     """Run a PE from its step on until its clock has passed ``time``, it blocks or its code ends.
 
     Where Python must say something first (a cost, a row of counts) or something fails, the
     step has had no effect yet.
     """
+    r = i64_at(header_at)
     e = r[A_PES] + pe * E_SIZE
     counters = r[A_COUNTERS] + pe * r[B_DEPTH]
     stack = r[A_VIEWS] + STACK
     if r[e + E_CLOCK] != time:
-        return
+        return ZERO
     while r[e + E_BLOCKED] == RUNNING:
         if r[e + E_CLOCK] > time:
             push_event(r, r[e + E_CLOCK], RUN_PE, pe)
-            return
+            return ZERO
         step = r[e + E_STEP]
         s = r[A_STEPS] + step * S_SIZE
         kind, number, depth = r[s + S_KIND], r[s + S_NUMBER], r[s + S_DEPTH]
         if kind == STOP:
             r[e + E_BLOCKED] = ENDED
-            return
+            return ZERO
         row = row_of(r, s, pe)
         following = step + 1
         if r[H_STATUS] == FINISHED:
@@ -150,4 +151,5 @@ def run_pe(r, pe, time):
             r[H_PE] = pe
             if r[H_STATUS] == WANTS_COST or r[H_STATUS] == WANTS_ROW:
                 push_event(r, time, RUN_PE, pe)
-            return
+            return ZERO
+    return ZERO

@@ -244,7 +244,9 @@ H_MOST = 32  # the most words that ever existed at once
     A_MARKS,
 ) = range(40, 75)
 # .. arrays of their own:
-P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES = range(80, 86)
+P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_SELF = range(80, 87)
+# .. addresses of compiled functions:
+P_CALCULATE, P_RUN_PE, P_SETTLE = range(87, 90)
 # .. sizes:
 (
     B_PES,

@@ -9,7 +9,7 @@ in a circle, the place counts as free in the next cycle only.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.moves import can_send, inject, take_through
@@ -364,11 +364,12 @@ def hold_up(r, router, colors, time):
             r[r[A_MOVES] + (r[channel_at(r, channel) + F_OUT] - 1) * V_SIZE + V_HELD] = 1
 
 
-@internal
-def settle(r, link, time):
+@called_by_address
+def settle(header_at, link, time):
     """Decide a link in this cycle, and before it those that it depends on."""
+    r = i64_at(header_at)
     if r[link_at(r, link) + L_DONE] == time + 1:
-        return
+        return ZERO
     stack = r[A_STACK]
     r[stack] = link
     r[link_at(r, link) + L_OPEN] = time + 1
@@ -383,3 +384,4 @@ def settle(r, link, time):
         else:
             r[link_at(r, top) + L_DONE] = time + 1
             depth -= 1
+    return ZERO
