@@ -19,7 +19,13 @@ from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
     AGAIN,
     BRANCH,
+    C_COLOR,
+    C_COUNT,
+    C_INPUT,
+    C_OUT,
+    C_OUTPUTS,
     C_SIZE,
+    C_STEP,
     END,
     ENTER,
     EXCHANGES,
@@ -73,12 +79,12 @@ class Skeleton:
             self._step(END)
 
     def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Steps, calls, operands and dimensions as int32 arrays."""
+        """Steps, calls, operands and dimensions as int64 arrays."""
         return (
-            np.array(self.steps or [[END] + [0] * (S_SIZE - 1)], np.int32).reshape(-1, S_SIZE),
-            np.array(self.calls, np.int32).reshape(-1, C_SIZE),
-            np.array(self.operands or [[0] * O_SIZE], np.int32).reshape(-1, O_SIZE),
-            np.array(self.dims or [(0, 0)], np.int32).reshape(-1, 2),
+            np.array(self.steps or [[END] + [0] * (S_SIZE - 1)], np.int64).reshape(-1, S_SIZE),
+            np.array(self.calls, np.int64).reshape(-1, C_SIZE),
+            np.array(self.operands or [[0] * O_SIZE], np.int64).reshape(-1, O_SIZE),
+            np.array(self.dims or [(0, 0)], np.int64).reshape(-1, 2),
         )
 
     def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, line: int = 0) -> int:
@@ -158,7 +164,7 @@ class Skeleton:
             self._step(TOUCH, first, len(self.operands), line=line)
 
     def _is_target(self, step: int) -> bool:
-        return any(s[0] in (BRANCH, HEAD) and step in (s[2], s[3]) or (s[0] == JUMP and s[1] == step) for s in self.steps)
+        return any((s[0] in (BRANCH, HEAD) and step in (s[2], s[3])) or (s[0] == JUMP and s[1] == step) for s in self.steps)
 
     def _operand(
         self, view: View, role: int, counters: Mapping[str, int], instruction: Instruction | Until, always: bool = False
@@ -237,6 +243,7 @@ class Skeleton:
                 0,
                 0,
                 len(self.steps),
+                0,
             ]
         )
         self.called.append(instruction)
@@ -246,10 +253,11 @@ class Skeleton:
         color, source, to = (instruction.option(name) for name in ("color", "from", "to"))
         assert isinstance(color, Expr) and isinstance(source, str) and to is not None
         row = [0] * C_SIZE
-        row[1] = self._number(color, counters)
-        row[6] = PORT_NUMBERS[source]
-        row[7] = output_bits(to)
-        row[8] = len(self.steps)
+        row[C_COUNT] = row[C_OUT] = -1
+        row[C_COLOR] = self._number(color, counters)
+        row[C_INPUT] = PORT_NUMBERS[source]
+        row[C_OUTPUTS] = output_bits(to)
+        row[C_STEP] = len(self.steps)
         self.calls.append(row)
         self.called.append(instruction)
         self._step(ROUTE, len(self.calls) - 1, line=instruction.line)
