@@ -44,11 +44,7 @@ class Buffers:
         shared = {region.buffers[d].name for d in self.rivals}
         self.tracked = _closure(shared, rotations)
         moved = {
-            arg.buffer
-            for i in instructions
-            if i.option("async") is not None
-            for arg in i.args
-            if isinstance(arg, View)
+            arg.buffer for i in instructions if i.option("async") is not None for arg in i.args if isinstance(arg, View)
         }
         self.moving = _closure(moved, rotations)
         near = {
@@ -98,6 +94,10 @@ class Buffers:
             for j in (self._bits[other] for other in self.rivals[d]):
                 table[d, D_BITS + width + j // LIVE_BITS] |= 1 << j % LIVE_BITS
         return table
+
+    def own_bits(self, declared: int) -> np.ndarray:
+        """The bit of one declaration: int64 [live_width]."""
+        return self.records()[declared, D_BITS : D_BITS + self.live_width]
 
     def live(self) -> np.ndarray:
         """The bits of what holds its own data before the run, the weights: int64 [PEs, live_width]."""

@@ -137,7 +137,7 @@ def check_held(s, o, pe):
                 return
             known = True
         if elements_of(s, m) > 0 and views_meet(s, scratch, m):
-            fail(s, ERROR_HELD, pe, s[pe + P_STEP], s[o + O_NAME], s[m + M_CALL], h)
+            fail(s, ERROR_HELD, pe, s[pe + P_STEP], o, s[m + M_CALL], 0)
             return
 
 
@@ -147,7 +147,7 @@ def touch(s, o, pe):
     name, role = s[o + O_NAME], s[o + O_ROLE]
     d = s[pe + s[H_NAMES] + name]
     if d == 0:
-        fail(s, ERROR_NO_BUFFER, pe, s[pe + P_STEP], name, 0, 0)
+        fail(s, ERROR_NO_BUFFER, pe, s[pe + P_STEP], o, 0, 0)
         return
     if s[o + O_HELD] == 1 and s[pe + P_MOVES] > 0:
         check_held(s, o, pe)
@@ -161,7 +161,7 @@ def touch(s, o, pe):
             if s[live + w] & s[own + w]:
                 found = True
         if not found:
-            fail(s, ERROR_STALE, pe, s[pe + P_STEP], name, d, 0)
+            fail(s, ERROR_STALE, pe, s[pe + P_STEP], o, d, 0)
     if role & WRITES:
         for w in range(width):
             s[live + w] = (s[live + w] & ~s[rivals + w]) | s[own + w]

@@ -87,6 +87,11 @@ class Skeleton:
             np.array(self.dims or [(0, 0)], np.int64).reshape(-1, 2),
         )
 
+    def instruction_of_step(self, step: int) -> Instruction | None:
+        """The move or route of a step, None for other steps."""
+        kind, call = self.steps[step][:2]
+        return self.called[call] if kind in (MOVE, ROUTE) else None
+
     def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, line: int = 0) -> int:
         self.steps.append([kind, a, b, c, d, line])
         return len(self.steps) - 1
@@ -164,7 +169,9 @@ class Skeleton:
             self._step(TOUCH, first, len(self.operands), line=line)
 
     def _is_target(self, step: int) -> bool:
-        return any((s[0] in (BRANCH, HEAD) and step in (s[2], s[3])) or (s[0] == JUMP and s[1] == step) for s in self.steps)
+        return any(
+            (s[0] in (BRANCH, HEAD) and step in (s[2], s[3])) or (s[0] == JUMP and s[1] == step) for s in self.steps
+        )
 
     def _operand(
         self, view: View, role: int, counters: Mapping[str, int], instruction: Instruction | Until, always: bool = False
@@ -274,4 +281,3 @@ def output_bits(destinations: object) -> int:
     for port in ports:
         bits |= 1 << PORT_NUMBERS[str(port)]
     return bits
-

@@ -84,9 +84,7 @@ class _Table:
         return rows.reshape(-1)
 
 
-def program_tables(
-    expressions: Expressions, buffers: Buffers, skeleton: Skeleton, layout: Layout
-) -> dict[str, _Table]:
+def program_tables(expressions: Expressions, buffers: Buffers, skeleton: Skeleton, layout: Layout) -> dict[str, _Table]:
     """The tables of a region by name; none is empty."""
     steps, calls, operands, dims = skeleton.tables()
     calls[:, C_TAG] = np.arange(len(calls)) * CALL_UNIT
