@@ -6,7 +6,7 @@ buffers) is compared with what it was at earlier such moments. An execution is a
 are followed by equal rounds, as long as every loop goes on: whole periods are skipped without being run.
 
 A loop whose number of rounds is not known before the run (``until``), or differs between choices of the runtime
-scalars, may be left as soon as its state repeats from one round to the next: whenever that happens, it is in this state.
+scalars, may be left as soon as its state repeats from one round to the next: whenever it ends, it is in this state.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from meshrt.program.proofs.state import State
 
 #: Rounds of ``until`` loops that are run in search of two that are alike.
 MOST_UNTILS = 64
+#: Moments that are kept; each has an integer for every PE that stood at the head of a loop.
+MOST_MOMENTS = 2048
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,16 +78,17 @@ class Induction:
         key = self._digest(state, paused, places)
         now = _Moment(counters, state.sinks[:, X_GOT].copy(), state.sources[:, U_LEFT].copy())
         before = self.moments.get(key)
-        if before is None:
-            self.moments[key] = now
-            if (state.s[at + S_KIND] == AGAIN).any():
-                self.untils += 1
-                if self.untils > MOST_UNTILS:
-                    raise NotPeriodic
+        if before is not None and (now.counters > before.counters).any():
+            self._skip(state, paused, at, places, before, now)
+            self.untils = 0
             return
-        self._skip(state, paused, at, places, before, now)
-        self.moments.clear()
-        self.untils = 0
+        if len(self.moments) >= MOST_MOMENTS:
+            self.moments.clear()
+        self.moments[key] = now
+        if (state.s[at + S_KIND] == AGAIN).any():
+            self.untils += 1
+            if self.untils > MOST_UNTILS:
+                raise NotPeriodic
 
     def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
         layout = state.layout
@@ -117,8 +120,6 @@ class Induction:
     ) -> None:
         moved = now.counters - before.counters
         moving = np.flatnonzero(moved > 0)
-        if not len(moving):
-            return
         pes, at, places, moved = paused[moving], at[moving], places[moving], moved[moving]
         counters = now.counters[moving]
         again = state.s[at + S_KIND] == AGAIN
