@@ -52,7 +52,7 @@ from meshrt.engines.batched.records import (
     SEND,
 )
 from meshrt.engines.batched.state import Tables
-from meshrt.engines.rectangles import describe
+from meshrt.program.rectangles import describe
 from meshrt.program.model import Instruction, Program
 
 _DTYPE_NAMES = ("f32", "f16", "bf16", "i32")

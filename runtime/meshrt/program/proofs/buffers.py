@@ -8,10 +8,10 @@ from meshrt.program.memory_map import rect_slices
 from meshrt.program.model import DTYPE_BYTES, Rect, Region, View, instructions_in
 from meshrt.program.proofs.records import (
     D_ADDRESS,
+    D_BITS,
     D_BYTES,
     D_DTYPE,
     D_ELEMENTS,
-    D_SIZE,
     D_TRACKED,
     DTYPE_NUMBERS,
     LIVE_BITS,
@@ -31,7 +31,7 @@ class Buffers:
         self.names = {name: i for i, name in enumerate(dict.fromkeys(b.name for b in region.buffers))}
         pes = region.width * region.height
         numbers = np.arange(pes).reshape(region.height, region.width)
-        self.named = np.full((max(1, len(self.names)), pes), -1, np.int32)
+        self.named = np.full((max(1, len(self.names)), pes), -1, np.int64)
         for d, buffer in enumerate(region.buffers):
             self.named[self.names[buffer.name], numbers[rect_slices(buffer.rect)].reshape(-1)] = d
         instructions = [i for code in region.codes for i in instructions_in(code.body)]
@@ -40,6 +40,7 @@ class Buffers:
         ]
         self.rotating = sorted({name for pair in rotations for name in pair})
         self.rivals = self._find_rivals()
+        self._bits = {d: i for i, d in enumerate(sorted(self.rivals))}
         shared = {region.buffers[d].name for d in self.rivals}
         self.tracked = _closure(shared, rotations)
         moved = {
@@ -68,37 +69,48 @@ class Buffers:
             under.append(d)
         return rivals
 
-    def declared(self) -> np.ndarray:
-        """A record for each declaration: int32 [buffers, D_SIZE]."""
-        table = np.zeros((max(1, len(self.region.buffers)), D_SIZE), np.int32)
+    @property
+    def live_width(self) -> int:
+        """Integers that hold a bit for each declaration that shares addresses."""
+        return max(1, -(-len(self.rivals) // LIVE_BITS))
+
+    @property
+    def record_size(self) -> int:
+        """Integers of a declaration's record."""
+        return D_BITS + 2 * self.live_width
+
+    def records(self) -> np.ndarray:
+        """A record for each declaration, its bits and those of its rivals included: int64 [buffers, record_size]."""
+        table = np.zeros((max(1, len(self.region.buffers)), self.record_size), np.int64)
         for d, buffer in enumerate(self.region.buffers):
             table[d, D_DTYPE] = DTYPE_NUMBERS[buffer.dtype]
             table[d, D_BYTES] = DTYPE_BYTES[buffer.dtype]
             table[d, D_ADDRESS] = buffer.address
             table[d, D_ELEMENTS] = buffer.elements
             table[d, D_TRACKED] = d in self.rivals
+        width = self.live_width
+        for d, i in self._bits.items():
+            table[d, D_BITS + i // LIVE_BITS] |= 1 << i % LIVE_BITS
+            for j in (self._bits[other] for other in self.rivals[d]):
+                table[d, D_BITS + width + j // LIVE_BITS] |= 1 << j % LIVE_BITS
         return table
 
-    def bits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The bit of each declaration, the bits of its rivals, and what holds its own data before the run, by PE."""
-        numbers = {d: i for i, d in enumerate(sorted(self.rivals))}
-        width = max(1, -(-len(numbers) // LIVE_BITS))
-        shape = (max(1, len(self.region.buffers)), width)
-        own, rivals = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for d, i in numbers.items():
-            own[d, i // LIVE_BITS] |= 1 << i % LIVE_BITS
-            for other in self.rivals[d]:
-                j = numbers[other]
-                rivals[d, j // LIVE_BITS] |= 1 << j % LIVE_BITS
-        region = self.region
+    def own_bits(self, declared: int) -> np.ndarray:
+        """The bit of one declaration: int64 [live_width]."""
+        return self.records()[declared, D_BITS : D_BITS + self.live_width]
+
+    def live(self) -> np.ndarray:
+        """The bits of what holds its own data before the run, the weights: int64 [PEs, live_width]."""
+        region, width = self.region, self.live_width
         live = np.zeros((region.width * region.height, width), np.int64)
-        pes = np.arange(region.width * region.height).reshape(region.height, region.width)
+        pes = np.arange(len(live)).reshape(region.height, region.width)
+        records = self.records()
         for placement in region.placements:
-            for pe in pes[rect_slices(placement.rect)].reshape(-1).tolist():
-                d = self.named[self.names[placement.buffer], pe]
-                if d in numbers:
-                    live[pe] = (live[pe] & ~rivals[d]) | own[d]
-        return own, rivals, live
+            here = pes[rect_slices(placement.rect)].reshape(-1)
+            declared = self.named[self.names[placement.buffer], here]
+            bits, rivals = records[declared, D_BITS : D_BITS + width], records[declared, D_BITS + width :]
+            live[here] = (live[here] & ~rivals) | bits
+        return live
 
 
 def _closure(names: set[str], rotations: list[tuple[str, ...]]) -> set[str]:

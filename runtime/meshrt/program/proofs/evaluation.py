@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from meshrt.program.proofs.compiled import internal
 from meshrt.program.proofs.records import (
+    A_ALIVE,
+    A_CANDIDATES,
+    A_STACK,
     ADD,
     CONSTANT,
     ENTRY,
@@ -27,6 +30,7 @@ from meshrt.program.proofs.records import (
     H_ERROR_PE,
     H_ERROR_STEP,
     H_FAILED,
+    H_SCALARS,
     JUMP_IF_ZERO,
     JUMP_TO,
     LE,
@@ -38,6 +42,7 @@ from meshrt.program.proofs.records import (
     NE,
     NO_ERROR,
     OF_SCALARS,
+    P_COUNTERS,
     P_STEP,
     PUSH,
     PUSH_COUNTER,
@@ -51,13 +56,13 @@ from meshrt.program.proofs.records import (
 @internal
 def fail(s, error, pe, step, a, b, c):
     """Note the first error; everything stops soon after."""
-    if s.header[H_ERROR] == NO_ERROR:
-        s.header[H_ERROR] = error
-        s.header[H_ERROR_PE] = pe
-        s.header[H_ERROR_STEP] = step
-        s.header[H_ERROR_A] = a
-        s.header[H_ERROR_B] = b
-        s.header[H_ERROR_C] = c
+    if s[H_ERROR] == NO_ERROR:
+        s[H_ERROR] = error
+        s[H_ERROR_PE] = pe
+        s[H_ERROR_STEP] = step
+        s[H_ERROR_A] = a
+        s[H_ERROR_B] = b
+        s[H_ERROR_C] = c
 
 
 @internal
@@ -94,57 +99,57 @@ def combine(op, a, b):
 
 @internal
 def run_bytecode(s, at, pe):
-    """The value of the postfix code at ``at`` for one PE; H_FAILED is set where it has none."""
-    code, stack = s.bytecode, s.stack
+    """The value of the postfix code at ``at`` on a PE; H_FAILED is set where it has none."""
+    stack = s[A_STACK]
     top = 0
-    s.header[H_FAILED] = NO_ERROR
+    s[H_FAILED] = NO_ERROR
     while True:
-        op, a = code[at, 0], code[at, 1]
-        at += 1
+        op, a = s[at], s[at + 1]
+        at += 2
         if op == PUSH:
-            stack[top] = a
+            s[stack + top] = a
             top += 1
         elif op == PUSH_GRID:
-            stack[top] = s.grids[a, pe]
+            s[stack + top] = s[pe + a]
             top += 1
         elif op == PUSH_COUNTER:
-            stack[top] = s.counters[pe, a]
+            s[stack + top] = s[pe + P_COUNTERS + a]
             top += 1
         elif op == PUSH_SCALAR:
-            stack[top] = s.candidates[s.header[H_CANDIDATE], a]
+            s[stack + top] = s[s[A_CANDIDATES] + s[H_CANDIDATE] * s[H_SCALARS] + a]
             top += 1
         elif op == ENTRY:
-            i = stack[top - 1]
-            if i < 0 or i >= s.tables[a, 1]:
-                s.header[H_FAILED] = ERROR_TABLE
+            i = s[stack + top - 1]
+            if i < 0 or i >= s[a + 1]:
+                s[H_FAILED] = ERROR_TABLE
                 return 0
-            stack[top - 1] = s.entries[s.tables[a, 0] + i]
+            s[stack + top - 1] = s[s[a] + i]
         elif op == JUMP_IF_ZERO:
             top -= 1
-            if stack[top] == 0:
+            if s[stack + top] == 0:
                 at = a
         elif op == JUMP_TO:
             at = a
         elif op == RETURN:
-            return stack[0]
+            return s[stack]
         else:
             top -= 1
-            if (op == FLOOR_DIVIDE or op == MODULO) and stack[top] == 0:
-                s.header[H_FAILED] = ERROR_DIVISION
+            if (op == FLOOR_DIVIDE or op == MODULO) and s[stack + top] == 0:
+                s[H_FAILED] = ERROR_DIVISION
                 return 0
-            stack[top - 1] = combine(op, stack[top - 1], stack[top])
+            s[stack + top - 1] = combine(op, s[stack + top - 1], s[stack + top])
 
 
 @internal
 def value_now(s, e, pe):
     """The value of expression e on a PE for the present candidate of the scalars."""
-    if s.exprs[e, 0] == CONSTANT:
-        return s.exprs[e, 1]
-    if s.exprs[e, 0] == GRID:
-        return s.grids[s.exprs[e, 1], pe]
-    value = run_bytecode(s, s.exprs[e, 1], pe)
-    if s.header[H_FAILED] != NO_ERROR:
-        fail(s, s.header[H_FAILED], pe, s.pes[pe, P_STEP], 0, 0, 0)
+    if s[e] == CONSTANT:
+        return s[e + 1]
+    if s[e] == GRID:
+        return s[pe + s[e + 1]]
+    value = run_bytecode(s, s[e + 1], pe)
+    if s[H_FAILED] != NO_ERROR:
+        fail(s, s[H_FAILED], pe, s[pe + P_STEP], 0, 0, 0)
     return value
 
 
@@ -152,17 +157,17 @@ def value_now(s, e, pe):
 def value_of(s, e, pe):
     """The value of expression e on a PE; candidates for which it differs leave the class."""
     value = value_now(s, e, pe)
-    if s.exprs[e, 0] == OF_SCALARS:
-        mine = s.header[H_CANDIDATE]
+    if s[e] == OF_SCALARS:
+        mine = s[H_CANDIDATE]
         kept = 0
-        for i in range(s.header[H_ALIVE]):
-            other = s.alive[i]
-            s.header[H_CANDIDATE] = other
-            if other == mine or (run_bytecode(s, s.exprs[e, 1], pe) == value and s.header[H_FAILED] == NO_ERROR):
-                s.alive[kept] = other
+        for i in range(s[H_ALIVE]):
+            other = s[s[A_ALIVE] + i]
+            s[H_CANDIDATE] = other
+            if other == mine or (run_bytecode(s, s[e + 1], pe) == value and s[H_FAILED] == NO_ERROR):
+                s[s[A_ALIVE] + kept] = other
                 kept += 1
-        s.header[H_ALIVE] = kept
-        s.header[H_CANDIDATE] = mine
+        s[H_ALIVE] = kept
+        s[H_CANDIDATE] = mine
     return value
 
 
@@ -170,16 +175,16 @@ def value_of(s, e, pe):
 def is_below(s, counter, e, pe):
     """Whether a loop goes on: the counter is below its stop. Only this, not the stop, divides the candidates."""
     below = counter < value_now(s, e, pe)
-    if s.exprs[e, 0] == OF_SCALARS:
-        mine = s.header[H_CANDIDATE]
+    if s[e] == OF_SCALARS:
+        mine = s[H_CANDIDATE]
         kept = 0
-        for i in range(s.header[H_ALIVE]):
-            other = s.alive[i]
-            s.header[H_CANDIDATE] = other
-            same = (counter < run_bytecode(s, s.exprs[e, 1], pe)) == below and s.header[H_FAILED] == NO_ERROR
+        for i in range(s[H_ALIVE]):
+            other = s[s[A_ALIVE] + i]
+            s[H_CANDIDATE] = other
+            same = (counter < run_bytecode(s, s[e + 1], pe)) == below and s[H_FAILED] == NO_ERROR
             if other == mine or same:
-                s.alive[kept] = other
+                s[s[A_ALIVE] + kept] = other
                 kept += 1
-        s.header[H_ALIVE] = kept
-        s.header[H_CANDIDATE] = mine
+        s[H_ALIVE] = kept
+        s[H_CANDIDATE] = mine
     return below

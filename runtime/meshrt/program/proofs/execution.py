@@ -17,8 +17,8 @@ from meshrt.program.proofs.records import (
     H_STEPS,
     P_STATUS,
     PAUSED,
-    State,
 )
+from meshrt.program.proofs.state import State
 from meshrt.progress import Progress
 
 #: Steps between two signs of life.
@@ -41,33 +41,32 @@ class Outcome:
     @property
     def steps(self) -> int:
         """Steps that were run."""
-        return int(self.state.header[H_STEPS])
+        return int(self.state.s[H_STEPS])
 
 
 def execute(
     prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, most_steps: int, progress: Progress, done: int = 0
 ) -> Outcome:
     """Run a region for the last of the ``alive`` candidates; ``done`` steps were run before by others."""
-    s = fresh_state(prepared, candidates, alive)
-    rows = [prepared.buffers.names[name] for name in prepared.buffers.rotating]
-    induction = Induction(np.array(rows, np.int64))
+    state = fresh_state(prepared, candidates, alive)
+    s = state.s
+    induction = Induction()
 
     def outcome(complete: bool, why: str = "") -> Outcome:
-        return Outcome(s, s.alive[: s.header[H_ALIVE]].copy(), complete, why, induction.skipped)
+        decided = s[state.starts["alive"] :][: s[H_ALIVE]].copy()
+        return Outcome(state, decided, complete, why, induction.skipped)
 
-    while not s.header[H_ERROR]:
+    while not s[H_ERROR]:
         while run(s, _BREATH):
-            progress.advance(done + int(s.header[H_STEPS]))
-            if s.header[H_STEPS] > most_steps:
+            progress.advance(done + int(s[H_STEPS]))
+            if s[H_STEPS] > most_steps:
                 return outcome(False, f"it takes more than {most_steps:,} steps")
-        if s.header[H_ERROR] or s.header[H_ENDED] == s.header[H_PES]:
+        if s[H_ERROR] or s[H_ENDED] == s[H_PES] or not (state.pes[:, P_STATUS] == PAUSED).any():
             break
-        if s.header[H_STEPS] > most_steps:
+        if s[H_STEPS] > most_steps:
             return outcome(False, f"it takes more than {most_steps:,} steps")
-        if not (s.pes[:, P_STATUS] == PAUSED).any():
-            break
         try:
-            induction.step(s)
+            induction.step(state)
         except NotPeriodic:
             return outcome(False, "the rounds of an 'until' differ")
         resume(s)

@@ -10,50 +10,64 @@ from __future__ import annotations
 from meshrt.program.proofs.compiled import internal
 from meshrt.program.proofs.evaluation import fail
 from meshrt.program.proofs.records import (
+    A_READY,
+    A_WORK,
+    BF16,
     BLOCKED,
-    CALL_UNIT,
+    C_STEP,
+    C_TAG,
     DONE,
     DTYPE_UNIT,
+    DTYPES,
     ERROR_DTYPE,
     ERROR_LEAVES,
     ERROR_PORT_OVERFLOW,
     ERROR_SPLIT,
+    F16,
     F_BEHIND,
+    F_BEYOND,
+    F_CHANGES,
+    F_COLOR,
     F_EARLIER,
     F_EPOCH,
+    F_EXITS,
     F_INPUT,
-    F_LAST_RECEIVER,
-    F_LAST_SENDER,
     F_OUTPUTS,
     F_PASSED,
+    F_PE,
     F_PENDING,
     F_QUEUED,
+    F_QUEUES,
     F_RECEIVERS,
     F_SENDERS,
     F_SOURCE,
     G_INPUT,
     G_OUTPUTS,
+    G_SIZE,
     G_WORDS,
     H_CAPACITY,
     H_ERROR,
     H_GUARDED,
-    H_HANDLES,
-    H_PES,
+    H_QUEUE,
+    H_READY_MASK,
     H_READY_TAIL,
     H_WORD_BYTES,
     H_WORDS,
     H_WORK_HEAD,
+    H_WORK_MASK,
     H_WORK_TAIL,
     IDLE,
     INBOX,
     M_CALL,
     M_DTYPE,
+    M_HANDLE,
     M_IN,
     M_KIND,
     M_LEFT,
     M_NEXT_IN,
     M_NEXT_OUT,
     M_OUT,
+    M_PE,
     M_STATE,
     NO_ERROR,
     P_IN,
@@ -61,7 +75,6 @@ from meshrt.program.proofs.records import (
     P_ON,
     P_OUT,
     P_STATUS,
-    QUEUES,
     RAMP,
     RECV,
     RUNNING,
@@ -81,41 +94,46 @@ from meshrt.program.proofs.records import (
 @internal
 def add_work(s, f):
     """Something has changed at channel f."""
-    if s.channels[f, F_QUEUED] == 0:
-        s.channels[f, F_QUEUED] = 1
-        s.work[s.header[H_WORK_TAIL] % s.work.shape[0]] = f
-        s.header[H_WORK_TAIL] += 1
+    if s[f + F_QUEUED] == 0:
+        s[f + F_QUEUED] = 1
+        s[s[A_WORK] + (s[H_WORK_TAIL] & s[H_WORK_MASK])] = f
+        s[H_WORK_TAIL] += 1
 
 
 @internal
 def wake(s, pe):
     """A PE can go on."""
-    s.pes[pe, P_STATUS] = RUNNING
-    s.ready[s.header[H_READY_TAIL] % s.ready.shape[0]] = pe
-    s.header[H_READY_TAIL] += 1
+    s[pe + P_STATUS] = RUNNING
+    s[s[A_READY] + (s[H_READY_TAIL] & s[H_READY_MASK])] = pe
+    s[H_READY_TAIL] += 1
+
+
+@internal
+def queue(s, f, port):
+    """A queue of channel f."""
+    return f + F_QUEUES + port * s[H_QUEUE]
 
 
 @internal
 def put(s, q, word):
     """Append a word to a queue that has room."""
-    s.words[q, s.count[q]] = word
-    s.count[q] += 1
+    s[q] += 1
+    s[q + s[q]] = word
 
 
 @internal
 def drop(s, q, n):
     """Remove the first n words of a queue."""
-    left = s.count[q] - n
-    for i in range(left):
-        s.words[q, i] = s.words[q, i + n]
-    s.count[q] = left
+    s[q] -= n
+    for i in range(1, s[q] + 1):
+        s[q + i] = s[q + i + n]
 
 
 @internal
 def elements_per_word(s, dtype):
     """Elements of one word."""
-    size = 2 if dtype == 1 or dtype == 2 else 4
-    return max(1, s.header[H_WORD_BYTES] // size)
+    size = 2 if dtype == F16 or dtype == BF16 else 4
+    return max(1, s[H_WORD_BYTES] // size)
 
 
 @internal
@@ -128,209 +146,187 @@ def words_of(s, n, dtype):
 @internal
 def release(s, m, pe):
     """The PE has waited for move m, or the move was a blocking one."""
-    handles = s.header[H_HANDLES]
-    s.moves[m, M_STATE] = IDLE
-    if m % (handles + 1) != handles:
-        s.pes[pe, P_MOVES] -= 1
-        if s.moves[m, M_KIND] != SEND:
-            s.pes[pe, P_IN] -= 1
-        if s.moves[m, M_KIND] != RECV:
-            s.pes[pe, P_OUT] -= 1
+    s[m + M_STATE] = IDLE
+    if s[m + M_HANDLE] >= 0:
+        s[pe + P_MOVES] -= 1
+        if s[m + M_KIND] != SEND:
+            s[pe + P_IN] -= 1
+        if s[m + M_KIND] != RECV:
+            s[pe + P_OUT] -= 1
 
 
 @internal
 def finish(s, m):
     """Move m has ended."""
-    pe = m // (s.header[H_HANDLES] + 1)
-    s.moves[m, M_STATE] = DONE
-    if s.pes[pe, P_STATUS] == BLOCKED and s.pes[pe, P_ON] == m:
+    pe = s[m + M_PE]
+    s[m + M_STATE] = DONE
+    if s[pe + P_STATUS] == BLOCKED and s[pe + P_ON] == m:
         release(s, m, pe)
         wake(s, pe)
-
-
-@internal
-def leave_senders(s, f):
-    """The first move in the line of senders of channel f has ended."""
-    m = s.channels[f, F_SENDERS]
-    s.channels[f, F_SENDERS] = s.moves[m, M_NEXT_OUT]
-    if s.channels[f, F_SENDERS] < 0:
-        s.channels[f, F_LAST_SENDER] = -1
-
-
-@internal
-def leave_receivers(s, f):
-    """The first move in the line of receivers of channel f has ended."""
-    m = s.channels[f, F_RECEIVERS]
-    s.channels[f, F_RECEIVERS] = s.moves[m, M_NEXT_IN]
-    if s.channels[f, F_RECEIVERS] < 0:
-        s.channels[f, F_LAST_RECEIVER] = -1
 
 
 @internal
 def inject(s, f):
     """Words of the PE's sends, and of the host, enter the router of channel f."""
     moved = False
-    q = f * QUEUES + RAMP
-    capacity = s.header[H_CAPACITY]
-    while s.channels[f, F_SENDERS] >= 0 and s.count[q] < capacity:
-        m = s.channels[f, F_SENDERS]
-        if s.moves[m, M_KIND] == STREAM:
-            add_work(s, s.moves[m, M_IN])
+    q = queue(s, f, RAMP)
+    capacity = s[H_CAPACITY]
+    while s[f + F_SENDERS] != 0 and s[q] < capacity:
+        m = s[f + F_SENDERS]
+        if s[m + M_KIND] == STREAM:
+            add_work(s, s[m + M_IN])
             break
-        dtype = s.moves[m, M_DTYPE]
+        dtype = s[m + M_DTYPE]
         per = elements_per_word(s, dtype)
-        head = s.moves[m, M_CALL] * CALL_UNIT + dtype * DTYPE_UNIT
-        while s.count[q] < capacity and s.moves[m, M_LEFT] > 0:
-            elements = min(per, s.moves[m, M_LEFT])
-            put(s, q, head + elements)
-            s.moves[m, M_LEFT] -= elements
-            s.header[H_WORDS] += 1
+        tag = s[s[m + M_CALL] + C_TAG] + dtype * DTYPE_UNIT
+        while s[q] < capacity and s[m + M_LEFT] > 0:
+            elements = min(per, s[m + M_LEFT])
+            put(s, q, tag + elements)
+            s[m + M_LEFT] -= elements
+            s[H_WORDS] += 1
         moved = True
-        if s.moves[m, M_LEFT] == 0:
-            leave_senders(s, f)
+        if s[m + M_LEFT] == 0:
+            s[f + F_SENDERS] = s[m + M_NEXT_OUT]
             finish(s, m)
-    u = s.channels[f, F_SOURCE]
-    while u >= 0:
-        q = f * QUEUES + s.sources[u, U_SIDE]
-        dtype = s.sources[u, U_DTYPE]
+    u = s[f + F_SOURCE]
+    while u != 0:
+        q = queue(s, f, s[u + U_SIDE])
+        dtype = s[u + U_DTYPE]
         per = elements_per_word(s, dtype)
-        while s.count[q] < capacity and s.sources[u, U_LEFT] > 0:
-            elements = min(per, s.sources[u, U_LEFT])
+        while s[q] < capacity and s[u + U_LEFT] > 0:
+            elements = min(per, s[u + U_LEFT])
             put(s, q, dtype * DTYPE_UNIT + elements)
-            s.sources[u, U_LEFT] -= elements
-            s.header[H_WORDS] += 1
+            s[u + U_LEFT] -= elements
+            s[H_WORDS] += 1
             moved = True
-        u = s.sources[u, U_NEXT]
+        u = s[u + U_NEXT]
     return moved
 
 
 @internal
 def configure(s, f, side, outputs):
     """The router of channel f has another configuration from now on."""
-    before = s.channels[f, F_INPUT]
+    before = s[f + F_INPUT]
     if 0 <= before < SIDES:
-        s.channels[f, F_EARLIER] |= 1 << before
+        s[f + F_EARLIER] |= 1 << before
         # Words of another PE have passed: did they surely, before the change?
-        if s.channels[f, F_PASSED] > 0:
-            s.header[H_GUARDED] += 1
-    s.channels[f, F_PASSED] = 0
-    s.channels[f, F_EPOCH] += 1
-    s.channels[f, F_INPUT] = side
-    s.channels[f, F_OUTPUTS] = outputs
+        if s[f + F_PASSED] > 0:
+            s[H_GUARDED] += 1
+    s[f + F_PASSED] = 0
+    s[f + F_EPOCH] += 1
+    s[f + F_INPUT] = side
+    s[f + F_OUTPUTS] = outputs
     add_work(s, f)
 
 
 @internal
 def pass_own(s, f, n):
     """n of the PE's own words have passed its router: route changes behind them take effect."""
-    s.channels[f, F_BEHIND] -= n
-    if s.channels[f, F_PENDING] == 0:
+    s[f + F_BEHIND] -= n
+    if s[f + F_PENDING] == 0:
         return
-    s.pending[f, 0, G_WORDS] -= n
-    while s.channels[f, F_PENDING] > 0 and s.pending[f, 0, G_WORDS] == 0:
-        configure(s, f, s.pending[f, 0, G_INPUT], s.pending[f, 0, G_OUTPUTS])
-        for i in range(1, s.channels[f, F_PENDING]):
-            for field in range(s.pending.shape[2]):
-                s.pending[f, i - 1, field] = s.pending[f, i, field]
-        s.channels[f, F_PENDING] -= 1
+    first = s[f + F_CHANGES]
+    s[first + G_WORDS] -= n
+    while s[f + F_PENDING] > 0 and s[first + G_WORDS] == 0:
+        configure(s, f, s[first + G_INPUT], s[first + G_OUTPUTS])
+        s[f + F_PENDING] -= 1
+        for i in range(s[f + F_PENDING] * G_SIZE):
+            s[first + i] = s[first + i + G_SIZE]
 
 
 @internal
-def leave(s, f, side, q, n):
+def leave(s, f, x, q, n):
     """n words of queue q leave the region to the host."""
-    x = s.exits[f, side]
-    for i in range(n):
-        word = s.words[q, i]
-        s.sinks[x, X_GOT] += word % DTYPE_UNIT
-        wrong = word // DTYPE_UNIT % (CALL_UNIT // DTYPE_UNIT) != s.sinks[x, X_DTYPE]
-        if wrong or s.sinks[x, X_GOT] > s.sinks[x, X_EXPECTED]:
-            fail(s, ERROR_PORT_OVERFLOW, f % s.header[H_PES], -1, f // s.header[H_PES], word, x)
+    for i in range(1, n + 1):
+        word = s[q + i]
+        s[x + X_GOT] += word % DTYPE_UNIT
+        wrong = word // DTYPE_UNIT % DTYPES != s[x + X_DTYPE]
+        if wrong or s[x + X_GOT] > s[x + X_EXPECTED]:
+            fail(s, ERROR_PORT_OVERFLOW, s[f + F_PE], 0, s[f + F_COLOR], word, x)
             return
 
 
 @internal
 def forward(s, f):
     """Words pass the router of channel f; gives whether some did."""
-    side = s.channels[f, F_INPUT]
+    side = s[f + F_INPUT]
     if side < 0:
         return False
-    q = f * QUEUES + side
-    n = s.count[q]
+    q = queue(s, f, side)
+    n = s[q]
     if n == 0:
         return False
-    if side == RAMP and s.channels[f, F_PENDING] > 0:
-        n = min(n, s.pending[f, 0, G_WORDS])
-    pes, capacity = s.header[H_PES], s.header[H_CAPACITY]
-    color, pe = f // pes, f % pes
-    outputs = s.channels[f, F_OUTPUTS]
+    if side == RAMP and s[f + F_PENDING] > 0:
+        n = min(n, s[s[f + F_CHANGES] + G_WORDS])
+    capacity, outputs = s[H_CAPACITY], s[f + F_OUTPUTS]
+    inbox = queue(s, f, INBOX)
     for out in range(SIDES):
         if outputs >> out & 1:
-            beyond = s.neighbours[pe, out]
-            if beyond >= 0:
-                there = (color * pes + beyond) * QUEUES + (out + 2) % SIDES
-                n = min(n, capacity - s.count[there])
-            elif s.exits[f, out] < 0:
-                fail(s, ERROR_LEAVES, pe, -1, color, s.words[q, 0], out)
+            g = s[f + F_BEYOND + out]
+            if g != 0:
+                n = min(n, capacity - s[queue(s, g, out ^ 2)])
+            elif s[f + F_EXITS + out] == 0:
+                fail(s, ERROR_LEAVES, s[f + F_PE], 0, s[f + F_COLOR], s[q + 1], out)
                 return False
     if outputs >> RAMP & 1:
-        n = min(n, capacity - s.count[f * QUEUES + INBOX])
+        n = min(n, capacity - s[inbox])
     if n <= 0:
         return False
     for out in range(SIDES):
         if outputs >> out & 1:
-            beyond = s.neighbours[pe, out]
-            if beyond >= 0:
-                g = color * pes + beyond
-                for i in range(n):
-                    put(s, g * QUEUES + (out + 2) % SIDES, s.words[q, i])
+            g = s[f + F_BEYOND + out]
+            if g != 0:
+                there = queue(s, g, out ^ 2)
+                for i in range(1, n + 1):
+                    put(s, there, s[q + i])
                 add_work(s, g)
             else:
-                leave(s, f, out, q, n)
+                leave(s, f, s[f + F_EXITS + out], q, n)
     if outputs >> RAMP & 1:
-        for i in range(n):
-            put(s, f * QUEUES + INBOX, s.words[q, i])
+        for i in range(1, n + 1):
+            put(s, inbox, s[q + i])
     drop(s, q, n)
     if side == RAMP:
         pass_own(s, f, n)
     else:
-        if s.channels[f, F_EARLIER] >> side & 1:
-            s.header[H_GUARDED] += 1
-        s.channels[f, F_PASSED] = 1
-        if s.neighbours[pe, side] >= 0:
-            add_work(s, color * pes + s.neighbours[pe, side])
+        if s[f + F_EARLIER] >> side & 1:
+            s[H_GUARDED] += 1
+        s[f + F_PASSED] = 1
+        if s[f + F_BEYOND + side] != 0:
+            add_work(s, s[f + F_BEYOND + side])
     return True
 
 
 @internal
 def deliver(s, f):
     """Words in the inbox of channel f go to the moves that wait for them; gives whether some did."""
-    q = f * QUEUES + INBOX
+    q = queue(s, f, INBOX)
     taken = 0
-    while s.channels[f, F_RECEIVERS] >= 0 and taken < s.count[q]:
-        m = s.channels[f, F_RECEIVERS]
-        word = s.words[q, taken]
+    while s[f + F_RECEIVERS] != 0 and taken < s[q]:
+        m = s[f + F_RECEIVERS]
+        word = s[q + taken + 1]
         elements = word % DTYPE_UNIT
-        dtype = word // DTYPE_UNIT % (CALL_UNIT // DTYPE_UNIT)
-        if dtype != s.moves[m, M_DTYPE]:
-            fail(s, ERROR_DTYPE, f % s.header[H_PES], s.moves[m, M_CALL], f // s.header[H_PES], word, 0)
+        dtype = word // DTYPE_UNIT % DTYPES
+        if dtype != s[m + M_DTYPE]:
+            fail(s, ERROR_DTYPE, s[f + F_PE], s[s[m + M_CALL] + C_STEP], s[f + F_COLOR], word, s[m + M_DTYPE])
             break
-        if elements > s.moves[m, M_LEFT]:
-            fail(s, ERROR_SPLIT, f % s.header[H_PES], s.moves[m, M_CALL], f // s.header[H_PES], word, 0)
+        if elements > s[m + M_LEFT]:
+            fail(s, ERROR_SPLIT, s[f + F_PE], s[s[m + M_CALL] + C_STEP], s[f + F_COLOR], word, 0)
             break
-        if s.moves[m, M_KIND] == STREAM:
-            out = s.moves[m, M_OUT]
-            there = out * QUEUES + RAMP
-            if s.channels[out, F_SENDERS] != m or s.count[there] >= s.header[H_CAPACITY]:
+        if s[m + M_KIND] == STREAM:
+            out = s[m + M_OUT]
+            there = queue(s, out, RAMP)
+            if s[out + F_SENDERS] != m or s[there] >= s[H_CAPACITY]:
                 break
-            put(s, there, s.moves[m, M_CALL] * CALL_UNIT + dtype * DTYPE_UNIT + elements)
-            s.header[H_WORDS] += 1
+            put(s, there, s[s[m + M_CALL] + C_TAG] + dtype * DTYPE_UNIT + elements)
+            s[H_WORDS] += 1
             add_work(s, out)
         taken += 1
-        s.moves[m, M_LEFT] -= elements
-        if s.moves[m, M_LEFT] == 0:
-            leave_receivers(s, f)
-            if s.moves[m, M_KIND] == STREAM:
-                leave_senders(s, s.moves[m, M_OUT])
+        s[m + M_LEFT] -= elements
+        if s[m + M_LEFT] == 0:
+            s[f + F_RECEIVERS] = s[m + M_NEXT_IN]
+            if s[m + M_KIND] == STREAM:
+                s[s[m + M_OUT] + F_SENDERS] = s[m + M_NEXT_OUT]
             finish(s, m)
     if taken:
         drop(s, q, taken)
@@ -340,12 +336,12 @@ def deliver(s, f):
 @internal
 def settle(s):
     """Move words until none can move."""
-    while s.header[H_WORK_HEAD] < s.header[H_WORK_TAIL] and s.header[H_ERROR] == NO_ERROR:
-        f = s.work[s.header[H_WORK_HEAD] % s.work.shape[0]]
-        s.header[H_WORK_HEAD] += 1
-        s.channels[f, F_QUEUED] = 0
+    while s[H_WORK_HEAD] < s[H_WORK_TAIL] and s[H_ERROR] == NO_ERROR:
+        f = s[s[A_WORK] + (s[H_WORK_HEAD] & s[H_WORK_MASK])]
+        s[H_WORK_HEAD] += 1
+        s[f + F_QUEUED] = 0
         moved = True
-        while moved and s.header[H_ERROR] == NO_ERROR:
+        while moved and s[H_ERROR] == NO_ERROR:
             moved = inject(s, f)
             moved |= forward(s, f)
             moved |= deliver(s, f)

@@ -6,7 +6,7 @@ buffers) is compared with what it was at earlier such moments. An execution is a
 are followed by equal rounds, as long as every loop goes on: whole periods are skipped without being run.
 
 A loop whose number of rounds is not known before the run (``until``), or differs between choices of the runtime
-scalars, may be left as soon as its state repeats from one round to the next: whenever that happens, it is in this state.
+scalars, may be left as soon as its state repeats from one round to the next: whenever it ends, it is in this state.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meshrt.program.proofs.processes import stops
+from meshrt.program.proofs.processes import values
 from meshrt.program.proofs.records import (
     AGAIN,
+    F_CHANGES,
     F_EPOCH,
+    F_PENDING,
     F_QUEUED,
+    G_SIZE,
     H_ALIVE,
     H_CANDIDATE,
     IDLE,
     M_STATE,
     OF_SCALARS,
+    P_COUNTERS,
     P_EXIT,
     P_STATUS,
     P_STEP,
@@ -35,8 +39,13 @@ from meshrt.program.proofs.records import (
     S_KIND,
     U_LEFT,
     X_GOT,
-    State,
 )
+from meshrt.program.proofs.state import State
+
+#: Rounds of ``until`` loops that are run in search of two that are alike.
+MOST_UNTILS = 64
+#: Moments that are kept; each has an integer for every PE that stood at the head of a loop.
+MOST_MOMENTS = 2048
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,111 +63,112 @@ class NotPeriodic(Exception):
 
 @dataclass
 class Induction:
-    """Watches one execution. ``rotating`` are the rows of ``named`` that ``rotate`` changes."""
+    """Watches one execution."""
 
-    rotating: np.ndarray
     moments: dict[bytes, _Moment] = field(default_factory=dict)
     skipped: int = 0
     untils: int = 0
 
-    def step(self, s: State) -> None:
+    def step(self, state: State) -> None:
         """PEs stand at heads of loops and nothing else can go on: skip what is alike."""
-        paused = np.flatnonzero(s.pes[:, P_STATUS] == PAUSED)
-        steps = s.pes[paused, P_STEP]
-        places = s.steps[steps, S_A]
-        counters = s.counters[paused, places]
-        key = self._digest(s, paused, places)
-        now = _Moment(counters, s.sinks[:, X_GOT].copy(), s.sources[:, U_LEFT].copy())
+        paused = np.flatnonzero(state.pes[:, P_STATUS] == PAUSED)
+        at = state.pes[paused, P_STEP]
+        places = P_COUNTERS + state.s[at + S_A]
+        counters = state.pes[paused, places]
+        key = self._digest(state, paused, places)
+        now = _Moment(counters, state.sinks[:, X_GOT].copy(), state.sources[:, U_LEFT].copy())
         before = self.moments.get(key)
-        if before is None:
-            self.moments[key] = now
-            if (s.steps[steps, S_KIND] == AGAIN).any():
-                self.untils += 1
-                if self.untils > 64:
-                    raise NotPeriodic
+        if before is not None and (now.counters > before.counters).any():
+            self._skip(state, paused, at, places, before, now)
+            self.untils = 0
             return
-        self._skip(s, paused, steps, places, before, now)
-        self.moments.clear()
-        self.untils = 0
+        if len(self.moments) >= MOST_MOMENTS:
+            self.moments.clear()
+        self.moments[key] = now
+        if (state.s[at + S_KIND] == AGAIN).any():
+            self.untils += 1
+            if self.untils > MOST_UNTILS:
+                raise NotPeriodic
 
-    def _digest(self, s: State, paused: np.ndarray, places: np.ndarray) -> bytes:
-        counters = s.counters.copy()
-        counters[paused, places] = 0
-        full = np.flatnonzero(s.count)
-        channels = s.channels.copy()
+    def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
+        layout = state.layout
+        pes = state.pes[:, : layout.live_at + layout.live].copy()
+        pes[paused, places] = 0
+        channels = state.channels[:, :F_EPOCH].copy()
         channels[:, F_QUEUED] = 0
-        channels[:, F_EPOCH] = 0
-        flying = np.flatnonzero(s.moves[:-1, M_STATE] != IDLE)
+        full = np.argwhere(state.queues[:, :, 0] > 0)
+        words = state.queues[full[:, 0], full[:, 1]]
+        words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0
+        flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
+        moves = state.moves[flying[:, 0], flying[:, 1]]
         digest = hashlib.blake2b(digest_size=32)
-        words = s.words[full].copy()
-        words[np.arange(words.shape[1])[None, :] >= s.count[full][:, None]] = 0
-        parts = [s.pes, counters, s.live, channels, full, s.count[full], words, flying, s.moves[flying]]
-        parts += [s.named[self.rotating], s.sources[:, U_LEFT] > 0, s.pending]
-        for part in parts:
+        for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, self._changes(state)):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.digest()
 
+    def _changes(self, state: State) -> np.ndarray:
+        """Route changes that wait for own words."""
+        waiting = np.flatnonzero(state.channels[:, F_PENDING])
+        parts = [
+            state.s[first : first + count * G_SIZE]
+            for first, count in state.channels[waiting][:, [F_CHANGES, F_PENDING]].tolist()
+        ]
+        return np.concatenate([waiting, *parts])
+
     def _skip(
-        self, s: State, paused: np.ndarray, steps: np.ndarray, places: np.ndarray, before: _Moment, now: _Moment
+        self, state: State, paused: np.ndarray, at: np.ndarray, places: np.ndarray, before: _Moment, now: _Moment
     ) -> None:
         moved = now.counters - before.counters
         moving = np.flatnonzero(moved > 0)
-        if not len(moving):
-            return
-        again = s.steps[steps[moving], S_KIND] == AGAIN
+        pes, at, places, moved = paused[moving], at[moving], places[moving], moved[moving]
+        counters = now.counters[moving]
+        again = state.s[at + S_KIND] == AGAIN
         if again.any():
             # No round but the first has come before the one that was like this, so any number of rounds ends so.
-            if not again.all() or (before.counters[moving] != 0).any() or (moved[moving] != 1).any():
+            if not again.all() or (counters != 1).any() or (moved != 1).any():
                 raise NotPeriodic
-            s.pes[paused[moving], P_EXIT] = 1
+            state.pes[pes, P_EXIT] = 1
             return
-        pes, at = paused[moving].astype(np.int64), steps[moving].astype(np.int64)
-        rest = self._stops(s, pes, at) - now.counters[moving]
-        periods = int((rest // moved[moving]).min())
-        if periods < 1:
-            return
-        taken = before.left - now.left
+        rest = self._stops(state, pes, at) - counters
+        periods = int((rest // moved).min())
+        given, taken = now.got - before.got, before.left - now.left
         if (taken > 0).any():
             # The last word of a source may be half empty: stay clear of it.
             periods = min(periods, int(((now.left - 2)[taken > 0] // taken[taken > 0]).min()))
-        given = now.got - before.got
         if periods < 1:
             return
-        uniform = bool((moved[moving] == 1).all() and (rest == rest[0]).all() and periods == rest[0])
-        scalars = s.exprs[s.steps[at, S_B], 0] == OF_SCALARS
-        if scalars.any():
-            self._divide(s, pes, at, now.counters[moving], rest, uniform and not given.any() and not taken.any())
-        s.counters[pes, places[moving]] += periods * moved[moving]
-        s.sinks[:, X_GOT] += (periods * given).astype(np.int32)
-        s.sources[:, U_LEFT] -= (periods * taken).astype(np.int32)
+        uniform = bool((moved == 1).all() and (rest == periods).all())
+        if (state.s[state.s[at + S_B]] == OF_SCALARS).any():
+            self._divide(state, pes, at, counters, rest, uniform and not given.any() and not taken.any())
+        state.pes[pes, places] += periods * moved
+        state.sinks[:, X_GOT] += periods * given
+        state.sources[:, U_LEFT] -= periods * taken
         self.skipped += periods
         if uniform:
-            s.pes[pes, P_EXIT] = 1
+            state.pes[pes, P_EXIT] = 1
 
-    def _stops(self, s: State, pes: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def _stops(self, state: State, pes: np.ndarray, at: np.ndarray) -> np.ndarray:
         """The stops of loops for the present candidate, without dividing the others."""
+        s = state.s
         result = np.zeros(len(pes), np.int64)
-        alive = s.header[H_ALIVE]
-        s.header[H_ALIVE] = 1
-        kept = s.alive[0]
-        s.alive[0] = s.header[H_CANDIDATE]
-        stops(s, pes, at, result)
-        s.alive[0] = kept
-        s.header[H_ALIVE] = alive
+        alive, first = s[H_ALIVE], s[state.starts["alive"]]
+        s[H_ALIVE], s[state.starts["alive"]] = 1, s[H_CANDIDATE]
+        values(s, s[at + S_B], state.starts["pes"] + pes * state.layout.pe_size, result)
+        s[H_ALIVE], s[state.starts["alive"]] = alive, first
         return result
 
     def _divide(
-        self, s: State, pes: np.ndarray, at: np.ndarray, counters: np.ndarray, rest: np.ndarray, merges: bool
+        self, state: State, pes: np.ndarray, at: np.ndarray, counters: np.ndarray, rest: np.ndarray, merges: bool
     ) -> None:
         """Keep the candidates for which the loops end in the same state: after as many rounds, or all together."""
-        mine = int(s.header[H_CANDIDATE])
-        kept = []
-        for other in s.alive[: s.header[H_ALIVE]].tolist():
-            s.header[H_CANDIDATE] = other
-            theirs = self._stops(s, pes, at) - counters
-            alike = (theirs == rest).all() or (merges and (theirs == theirs[0]).all() and theirs[0] >= 0)
-            if other == mine or alike:
+        s = state.s
+        mine, kept = int(s[H_CANDIDATE]), []
+        alive = s[state.starts["alive"] :][: s[H_ALIVE]]
+        for other in alive.tolist():
+            s[H_CANDIDATE] = other
+            theirs = self._stops(state, pes, at) - counters
+            if other == mine or (theirs == rest).all() or (merges and theirs[0] >= 0 and (theirs == theirs[0]).all()):
                 kept.append(other)
-        s.header[H_CANDIDATE] = mine
-        s.alive[: len(kept)] = kept
-        s.header[H_ALIVE] = len(kept)
+        s[H_CANDIDATE] = mine
+        alive[: len(kept)] = kept
+        s[H_ALIVE] = len(kept)

@@ -11,44 +11,80 @@ from meshrt.program.memory_map import rect_slices
 from meshrt.program.model import Region, instructions_in
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
-from meshrt.program.proofs.processes import port_counts
+from meshrt.program.proofs.processes import values
 from meshrt.program.proofs.records import (
+    A_ALIVE,
+    A_BYTECODE,
+    A_CALLS,
+    A_CANDIDATES,
+    A_CHANGES,
+    A_CHANNELS,
+    A_COLORS,
+    A_DECLARED,
+    A_DIMS,
+    A_ENTRIES,
+    A_EXPRS,
+    A_OPERANDS,
+    A_PES,
+    A_READY,
+    A_SINKS,
+    A_SOURCES,
+    A_STACK,
+    A_STEPS,
+    A_TABLES,
+    A_WORK,
     DTYPE_NUMBERS,
     ENDED,
+    F_BEYOND,
+    F_CHANGES,
+    F_COLOR,
+    F_EXITS,
     F_INPUT,
-    F_LAST_RECEIVER,
-    F_LAST_SENDER,
     F_OUTPUTS,
+    F_PE,
     F_QUEUED,
-    F_RECEIVERS,
-    F_SENDERS,
-    F_SIZE,
+    F_QUEUES,
     F_SOURCE,
     G_SIZE,
     H_ALIVE,
     H_ASYNC_MOVES,
     H_CANDIDATE,
     H_CAPACITY,
-    H_COLORS,
+    H_CHANNEL_SIZE,
+    H_COLOR_LIMIT,
     H_ENDED,
     H_ERROR,
+    H_GRIDS,
     H_HANDLES,
     H_INPUT_QUEUES,
+    H_LIVE,
+    H_LIVE_WIDTH,
+    H_MOVES,
+    H_NAMES,
     H_OUTPUT_QUEUES,
+    H_PE_SIZE,
     H_PES,
+    H_QUEUE,
+    H_READY_MASK,
     H_READY_TAIL,
+    H_SCALARS,
+    H_SCRATCH,
     H_SIZE,
     H_WORD_BYTES,
+    H_WORK_MASK,
     H_WORK_TAIL,
+    M_HANDLE,
+    M_PE,
     M_SIZE,
     MOST_PENDING,
+    P_CHANNELS,
+    P_NUMBER,
     P_ON,
-    P_SIZE,
     P_STATUS,
     P_STEP,
     PORT_NUMBERS,
     QUEUES,
-    SIDES,
+    S_SIZE,
     U_CHANNEL,
     U_DTYPE,
     U_LEFT,
@@ -61,25 +97,33 @@ from meshrt.program.proofs.records import (
     X_EXPECTED,
     X_PORT,
     X_SIZE,
-    State,
 )
 from meshrt.program.proofs.skeleton import Skeleton, output_bits
+from meshrt.program.proofs.state import Layout, State
+from meshrt.program.proofs.tables import program_tables
 from meshrt.target import Target
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prepared:
-    """A region made ready for proofs on a target: what does not change between executions."""
+    """A region made ready for proofs on a target: what does not change between executions.
+
+    ``colors`` are those that the region speaks of, in ascending order; channels count them in this order.
+    ``counts`` has the number of the expression of each host port's count.
+    """
 
     region: Region
     target: Target
     expressions: Expressions
     buffers: Buffers
     skeleton: Skeleton
-    #: Colors that the region speaks of, in ascending order; channels count them in this order.
     colors: tuple[int, ...]
-    #: For each host port, the number of the expression of its count.
     counts: tuple[int, ...]
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the code rewrites routes."""
+        return any(i is not None and i.opcode == "route" for i in self.skeleton.called)
 
 
 def prepare(region: Region, target: Target) -> Prepared:
@@ -101,132 +145,225 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
     """The state before the first step, for the last of the ``alive`` rows of ``candidates`` (values of the scalars)."""
     region, target, skeleton = prepared.region, prepared.target, prepared.skeleton
     pes = region.width * region.height
-    handles = len(skeleton.handles)
-    channels = max(1, len(prepared.colors)) * pes
-    steps, calls, operands, dims = skeleton.tables()
-    entries, tables = prepared.expressions.tables()
-    own, rivals, live = prepared.buffers.bits()
-    header = np.zeros(H_SIZE, np.int64)
-    header[H_PES] = pes
-    header[H_CAPACITY] = target.queue_words
-    header[H_HANDLES] = handles
-    header[H_WORD_BYTES] = target.word_bytes
-    header[H_COLORS] = len(prepared.colors)
-    header[H_INPUT_QUEUES] = target.input_queues
-    header[H_OUTPUT_QUEUES] = target.output_queues
-    header[H_ASYNC_MOVES] = target.async_moves_max
-    header[H_CANDIDATE] = alive[-1]
-    header[H_ALIVE] = len(alive)
-    colors = np.full(max(prepared.colors, default=0) + 1, -1, np.int32)
+    layout = Layout(
+        pes=pes,
+        colors=len(prepared.colors),
+        loops=skeleton.loops,
+        names=len(prepared.buffers.names),
+        live=prepared.buffers.live_width,
+        grids=len(prepared.expressions.grids()),
+        handles=len(skeleton.handles),
+        capacity=target.queue_words,
+    )
+    channels = pes * layout.colors
+    ports = sum(port.rect.count for port in region.ports)
+    tables = program_tables(prepared.expressions, prepared.buffers, skeleton, layout)
+    sizes = {"header": H_SIZE, **{name: table.size for name, table in tables.items()}}
+    sizes |= {
+        "candidates": candidates.size,
+        "alive": len(alive),
+        "colors": max(prepared.colors, default=0) + 1,
+        "work": _power(channels + 1),
+        "ready": _power(pes + 1),
+        "sinks": ports * X_SIZE,
+        "sources": ports * U_SIZE,
+        "scratch": M_SIZE,
+        "changes": channels * MOST_PENDING * G_SIZE if prepared.rewrites else 0,
+        "pes": pes * layout.pe_size,
+        "channels": channels * layout.channel_size,
+    }
+    starts, total = {}, 0
+    for name, size in sizes.items():
+        starts[name] = total
+        # Nothing is empty, so that no two tables begin at one place.
+        total += max(8, -(-size // 8) * 8)
+    s = np.zeros(total, np.int64)
+    for name, table in tables.items():
+        s[starts[name] : starts[name] + table.size] = table.rebased(starts)
+    s[starts["candidates"] : starts["candidates"] + candidates.size] = candidates.reshape(-1)
+    s[starts["alive"] : starts["alive"] + len(alive)] = alive
+    state = _views(s, layout, starts, ports)
+    _fill_header(prepared, state, candidates, alive)
+    _fill_pes(prepared, state)
+    _fill_channels(prepared, state)
+    _open_ports(prepared, state)
+    return state
+
+
+def _power(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int) -> State:
+    def table(name: str, rows: int, size: int) -> np.ndarray:
+        return s[starts[name] : starts[name] + rows * size].reshape(rows, size)
+
+    pes = table("pes", layout.pes, layout.pe_size)
+    channels = table("channels", layout.pes * layout.colors, layout.channel_size)
+    moves = pes[:, layout.moves_at :].reshape(layout.pes, layout.handles + 1, M_SIZE)
+    queues = channels[:, F_QUEUES:].reshape(len(channels), QUEUES, layout.queue_size)
+    sinks, sources = table("sinks", ports, X_SIZE), table("sources", ports, U_SIZE)
+    assert np.shares_memory(moves, s) and (not queues.size or np.shares_memory(queues, s))
+    return State(s, layout, starts, pes, channels, moves, queues, sinks, sources)
+
+
+_STARTS = {
+    "pes": A_PES,
+    "channels": A_CHANNELS,
+    "steps": A_STEPS,
+    "calls": A_CALLS,
+    "operands": A_OPERANDS,
+    "dims": A_DIMS,
+    "exprs": A_EXPRS,
+    "bytecode": A_BYTECODE,
+    "stack": A_STACK,
+    "entries": A_ENTRIES,
+    "tables": A_TABLES,
+    "candidates": A_CANDIDATES,
+    "alive": A_ALIVE,
+    "declared": A_DECLARED,
+    "colors": A_COLORS,
+    "work": A_WORK,
+    "ready": A_READY,
+    "sinks": A_SINKS,
+    "sources": A_SOURCES,
+    "changes": A_CHANGES,
+    "scratch": H_SCRATCH,
+}
+
+
+def _fill_header(prepared: Prepared, state: State, candidates: np.ndarray, alive: np.ndarray) -> None:
+    target, layout, s = prepared.target, state.layout, state.s
+    for name, field in _STARTS.items():
+        s[field] = state.starts[name]
+    numbers = {
+        H_PES: layout.pes,
+        H_CAPACITY: layout.capacity,
+        H_HANDLES: layout.handles,
+        H_WORD_BYTES: target.word_bytes,
+        H_INPUT_QUEUES: target.input_queues,
+        H_OUTPUT_QUEUES: target.output_queues,
+        H_ASYNC_MOVES: target.async_moves_max,
+        H_SCALARS: candidates.shape[1],
+        H_CANDIDATE: alive[-1],
+        H_ALIVE: len(alive),
+        H_WORK_MASK: _power(len(state.channels) + 1) - 1,
+        H_READY_MASK: _power(layout.pes + 1) - 1,
+        H_NAMES: layout.names_at,
+        H_LIVE: layout.live_at,
+        H_GRIDS: layout.grids_at,
+        H_MOVES: layout.moves_at,
+        H_PE_SIZE: layout.pe_size,
+        H_CHANNEL_SIZE: layout.channel_size,
+        H_QUEUE: layout.queue_size,
+        H_LIVE_WIDTH: layout.live,
+        H_COLOR_LIMIT: max(prepared.colors, default=-1) + 1,
+    }
+    for field, number in numbers.items():
+        s[field] = number
+    colors = s[state.starts["colors"] :]
+    colors[: s[H_COLOR_LIMIT]] = -1
     for i, color in enumerate(prepared.colors):
         colors[color] = i
-    table = np.zeros((channels, F_SIZE), np.int32)
-    for column in (F_INPUT, F_RECEIVERS, F_LAST_RECEIVER, F_SENDERS, F_LAST_SENDER, F_SOURCE):
-        table[:, column] = -1
-    grid = np.arange(pes).reshape(region.height, region.width)
-    for route in region.routes:
-        here = colors[route.color] * pes + grid[rect_slices(route.rect)].reshape(-1)
-        table[here, F_INPUT] = PORT_NUMBERS[route.source]
-        table[here, F_OUTPUTS] = output_bits(route.destinations)
-    state = State(
-        header=header,
-        steps=steps,
-        calls=calls,
-        operands=operands,
-        dims=dims,
-        exprs=prepared.expressions.rows(),
-        bytecode=prepared.expressions.bytecode(),
-        stack=prepared.expressions.stack(),
-        grids=prepared.expressions.grids(),
-        entries=entries,
-        tables=tables,
-        candidates=candidates,
-        alive=np.array(alive, np.int32),
-        declared=prepared.buffers.declared(),
-        own=own,
-        rivals=rivals,
-        live=live,
-        named=prepared.buffers.named.copy(),
-        pes=_pes(prepared),
-        counters=np.zeros((pes, skeleton.loops), np.int64),
-        moves=np.zeros((pes * (handles + 1) + 1, M_SIZE), np.int32),
-        channels=table,
-        pending=np.zeros((channels, MOST_PENDING, G_SIZE) if _rewrites(prepared) else (1, 1, G_SIZE), np.int32),
-        count=np.zeros(channels * QUEUES, np.int32),
-        words=np.zeros((channels * QUEUES, target.queue_words), np.int32),
-        neighbours=_neighbours(grid),
-        exits=np.full((channels, SIDES), -1, np.int32),
-        sinks=np.zeros((1, X_SIZE), np.int32),
-        sources=np.zeros((1, U_SIZE), np.int32),
-        colors=colors,
-        work=np.zeros(channels + 1, np.int32),
-        ready=np.zeros(pes + 1, np.int32),
-    )
-    running = np.flatnonzero(state.pes[:, P_STATUS] != ENDED)
-    state.ready[: len(running)] = running
-    header[H_READY_TAIL] = len(running)
-    header[H_ENDED] = pes - len(running)
-    return _open_ports(prepared, state, grid)
 
 
-def _rewrites(prepared: Prepared) -> bool:
-    return any(i is not None and i.opcode == "route" for i in prepared.skeleton.called)
-
-
-def _pes(prepared: Prepared) -> np.ndarray:
-    region = prepared.region
-    pes = np.zeros((region.height, region.width, P_SIZE), np.int32)
-    pes[:, :, P_STATUS] = ENDED
-    pes[:, :, P_ON] = -1
+def _fill_pes(prepared: Prepared, state: State) -> None:
+    region, layout, starts = prepared.region, state.layout, state.starts
+    pes = state.pes
+    numbers = np.arange(layout.pes)
+    addresses = starts["pes"] + numbers * layout.pe_size
+    pes[:, P_NUMBER] = numbers
+    pes[:, P_CHANNELS] = starts["channels"] + numbers * layout.colors * layout.channel_size
+    pes[:, P_STATUS] = ENDED
+    pes[:, P_ON] = 0
+    grid = numbers.reshape(region.height, region.width)
     for code, start in zip(region.codes, prepared.skeleton.starts, strict=True):
-        area = rect_slices(code.rect)
-        pes[(*area, P_STATUS)] = 0
-        pes[(*area, P_STEP)] = start
-    return pes.reshape(-1, P_SIZE)
+        here = grid[rect_slices(code.rect)].reshape(-1)
+        pes[here, P_STATUS] = 0
+        pes[here, P_STEP] = starts["steps"] + start * S_SIZE
+    size = prepared.buffers.record_size
+    named = prepared.buffers.named.T[:, : layout.names]
+    pes[:, layout.names_at : layout.live_at] = np.where(named >= 0, starts["declared"] + named * size, 0)
+    pes[:, layout.live_at : layout.grids_at] = prepared.buffers.live()
+    pes[:, layout.grids_at : layout.moves_at] = prepared.expressions.grids().T
+    state.moves[:, :, M_PE] = addresses[:, None]
+    state.moves[:, :, M_HANDLE] = np.arange(layout.handles + 1)
+    state.moves[:, -1, M_HANDLE] = -1
+    running = addresses[pes[:, P_STATUS] != ENDED]
+    state.s[starts["ready"] : starts["ready"] + len(running)] = running
+    state.s[H_READY_TAIL] = len(running)
+    state.s[H_ENDED] = layout.pes - len(running)
 
 
-def _neighbours(grid: np.ndarray) -> np.ndarray:
-    """PE beyond each side N, E, S, W, -1 beyond the region."""
-    around = np.pad(grid, 1, constant_values=-1)
+def _fill_channels(prepared: Prepared, state: State) -> None:
+    region, layout, starts = prepared.region, state.layout, state.starts
+    if not layout.colors:
+        return
+    shape = (region.height, region.width, layout.colors)
+    addresses = (starts["channels"] + np.arange(len(state.channels)) * layout.channel_size).reshape(shape)
+    channels = state.channels.reshape(*shape, layout.channel_size)
+    channels[..., F_INPUT] = -1
+    channels[..., F_COLOR] = np.array(prepared.colors)
+    channels[..., F_PE] = starts["pes"] + (np.arange(layout.pes) * layout.pe_size).reshape(shape[:2])[..., None]
+    around = np.pad(addresses, ((1, 1), (1, 1), (0, 0)))
     sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
-    return np.ascontiguousarray(np.stack(sides, axis=-1).reshape(-1, SIDES), np.int32)
+    for side, beyond in enumerate(sides):
+        channels[..., F_BEYOND + side] = beyond
+    if prepared.rewrites:
+        changes = starts["changes"] + np.arange(len(state.channels)) * (MOST_PENDING * G_SIZE)
+        channels[..., F_CHANGES] = changes.reshape(shape)
+    numbers = {color: i for i, color in enumerate(prepared.colors)}
+    for route in region.routes:
+        here = channels[(*rect_slices(route.rect), numbers[route.color])]
+        here[..., F_INPUT] = PORT_NUMBERS[route.source]
+        here[..., F_OUTPUTS] = output_bits(route.destinations)
 
 
-def _open_ports(prepared: Prepared, state: State, grid: np.ndarray) -> State:
+def _open_ports(prepared: Prepared, state: State) -> None:
     """Host sources and sinks, with as many elements as the ports' counts say."""
-    pes = grid.size
-    sinks, sources = [], []
-    for number, port in enumerate(prepared.region.ports):
-        here = np.ascontiguousarray(grid[rect_slices(port.rect)].reshape(-1), np.int64)
+    region, layout, starts, s = prepared.region, state.layout, state.starts, state.s
+    grid = np.arange(layout.pes).reshape(region.height, region.width)
+    sinks = sources = 0
+    for number, port in enumerate(region.ports):
+        here = grid[rect_slices(port.rect)].reshape(-1)
         counts = np.zeros(len(here), np.int64)
-        port_counts(state, np.full(len(here), prepared.counts[number], np.int64), here, counts)
-        if state.header[H_ERROR]:
-            return state
-        first = int(state.colors[port.color]) * pes
+        exprs = np.full(len(here), starts["exprs"] + 2 * prepared.counts[number], np.int64)
+        values(s, exprs, starts["pes"] + here * layout.pe_size, counts)
+        if s[H_ERROR]:
+            return
+        color = prepared.colors.index(port.color)
+        side, dtype = PORT_NUMBERS[port.side], DTYPE_NUMBERS[port.dtype]
         for pe, count in zip(here.tolist(), counts.tolist(), strict=True):
-            f, side, dtype = first + pe, PORT_NUMBERS[port.side], DTYPE_NUMBERS[port.dtype]
+            f = pe * layout.colors + color
+            address = starts["channels"] + f * layout.channel_size
             if port.direction == "out":
-                row = [0] * X_SIZE
-                row[X_EXPECTED], row[X_DTYPE], row[X_PORT], row[X_CHANNEL] = max(0, count), dtype, number, f
-                state.exits[f, side] = len(sinks)
-                sinks.append(row)
+                row = state.sinks[sinks]
+                row[X_EXPECTED], row[X_DTYPE], row[X_PORT], row[X_CHANNEL] = max(0, count), dtype, number, address
+                state.channels[f, F_EXITS + side] = starts["sinks"] + sinks * X_SIZE
+                sinks += 1
             elif count > 0:
-                row = [0] * U_SIZE
-                row[U_SIDE], row[U_LEFT], row[U_DTYPE], row[U_NEXT] = side, count, dtype, -1
-                row[U_PORT], row[U_CHANNEL] = number, f
-                if state.channels[f, F_SOURCE] < 0:
-                    state.channels[f, F_SOURCE] = len(sources)
-                else:
-                    last = int(state.channels[f, F_SOURCE])
-                    while sources[last][U_NEXT] >= 0:
-                        last = sources[last][U_NEXT]
-                    sources[last][U_NEXT] = len(sources)
-                sources.append(row)
-    opened = state._replace(
-        sinks=np.array(sinks or state.sinks, np.int32), sources=np.array(sources or state.sources, np.int32)
-    )
-    for f in sorted({row[U_CHANNEL] for row in sources}):
-        opened.channels[f, F_QUEUED] = 1
-        opened.work[opened.header[H_WORK_TAIL]] = f
-        opened.header[H_WORK_TAIL] += 1
-    return opened
+                row = state.sources[sources]
+                row[U_SIDE], row[U_LEFT], row[U_DTYPE], row[U_PORT], row[U_CHANNEL] = (
+                    side,
+                    count,
+                    dtype,
+                    number,
+                    address,
+                )
+                _append_source(state, f, starts["sources"] + sources * U_SIZE)
+                if state.channels[f, F_QUEUED] == 0:
+                    state.channels[f, F_QUEUED] = 1
+                    s[starts["work"] + s[H_WORK_TAIL]] = address
+                    s[H_WORK_TAIL] += 1
+                sources += 1
+
+
+def _append_source(state: State, f: int, address: int) -> None:
+    """Sources of one channel take turns in the order of their ports."""
+    if state.channels[f, F_SOURCE] == 0:
+        state.channels[f, F_SOURCE] = address
+        return
+    last = int(state.channels[f, F_SOURCE])
+    while state.s[last + U_NEXT]:
+        last = int(state.s[last + U_NEXT])
+    state.s[last + U_NEXT] = address

@@ -7,6 +7,9 @@ from meshrt.program.proofs.evaluation import fail, is_below, value_of
 from meshrt.program.proofs.fabric import add_work, configure, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
+    A_COLORS,
+    A_PES,
+    A_READY,
     AGAIN,
     BLOCKED,
     BRANCH,
@@ -33,6 +36,7 @@ from meshrt.program.proofs.records import (
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
     F_BEHIND,
+    F_CHANGES,
     F_LAST_RECEIVER,
     F_LAST_SENDER,
     F_PENDING,
@@ -41,15 +45,22 @@ from meshrt.program.proofs.records import (
     FLYING,
     G_INPUT,
     G_OUTPUTS,
+    G_SIZE,
     G_WORDS,
     H_ASYNC_MOVES,
+    H_CHANNEL_SIZE,
+    H_COLOR_LIMIT,
     H_ENDED,
     H_ERROR,
     H_HANDLES,
     H_INPUT_QUEUES,
+    H_MOVES,
+    H_NAMES,
     H_OUTPUT_QUEUES,
+    H_PE_SIZE,
     H_PES,
     H_READY_HEAD,
+    H_READY_MASK,
     H_READY_TAIL,
     H_REWRITES,
     H_STEPS,
@@ -65,11 +76,15 @@ from meshrt.program.proofs.records import (
     M_NEXT_IN,
     M_NEXT_OUT,
     M_OUT,
+    M_SIZE,
     M_STATE,
     MOST_PENDING,
     MOVE,
     NO_ERROR,
     O_NAME,
+    O_SIZE,
+    P_CHANNELS,
+    P_COUNTERS,
     P_EXIT,
     P_GO,
     P_IN,
@@ -89,8 +104,10 @@ from meshrt.program.proofs.records import (
     S_C,
     S_D,
     S_KIND,
+    S_SIZE,
     SEND,
     STOPPING,
+    STREAM,
     TOUCH,
     WAIT,
 )
@@ -98,231 +115,243 @@ from meshrt.program.proofs.records import (
 
 @internal
 def channel_of(s, e, pe, step):
-    """The channel of the color that expression e names on a PE, or -1 and an error."""
+    """The channel of the color that expression e names on a PE, or 0 and an error."""
     color = value_of(s, e, pe)
-    if color < 0 or color >= s.colors.shape[0] or s.colors[color] < 0:
+    if color < 0 or color >= s[H_COLOR_LIMIT] or s[s[A_COLORS] + color] < 0:
         fail(s, ERROR_COLOR, pe, step, color, 0, 0)
-        return -1
-    return s.colors[color] * s.header[H_PES] + pe
+        return 0
+    return s[pe + P_CHANNELS] + s[s[A_COLORS] + color] * s[H_CHANNEL_SIZE]
 
 
 @internal
 def check_limits(s, pe, step):
     """Queues and asynchronous moves within the target."""
-    if s.pes[pe, P_OUT] > s.header[H_OUTPUT_QUEUES]:
-        fail(s, ERROR_OUTPUT_QUEUES, pe, step, s.pes[pe, P_OUT], s.header[H_OUTPUT_QUEUES], 0)
-    elif s.pes[pe, P_IN] > s.header[H_INPUT_QUEUES]:
-        fail(s, ERROR_INPUT_QUEUES, pe, step, s.pes[pe, P_IN], s.header[H_INPUT_QUEUES], 0)
-    elif s.pes[pe, P_MOVES] > s.header[H_ASYNC_MOVES]:
-        fail(s, ERROR_ASYNC_MOVES, pe, step, s.pes[pe, P_MOVES], s.header[H_ASYNC_MOVES], 0)
+    if s[pe + P_OUT] > s[H_OUTPUT_QUEUES]:
+        fail(s, ERROR_OUTPUT_QUEUES, pe, step, s[pe + P_OUT], s[H_OUTPUT_QUEUES], 0)
+    elif s[pe + P_IN] > s[H_INPUT_QUEUES]:
+        fail(s, ERROR_INPUT_QUEUES, pe, step, s[pe + P_IN], s[H_INPUT_QUEUES], 0)
+    elif s[pe + P_MOVES] > s[H_ASYNC_MOVES]:
+        fail(s, ERROR_ASYNC_MOVES, pe, step, s[pe + P_MOVES], s[H_ASYNC_MOVES], 0)
+
+
+@internal
+def move_of(s, pe, handle):
+    """The move record of a handle, or of blocking moves."""
+    return pe + s[H_MOVES] + (handle if handle >= 0 else s[H_HANDLES]) * M_SIZE
+
+
+@internal
+def line_up(s, m, f, out, kind):
+    """A move joins the lines of receivers and senders of its channels."""
+    if kind != SEND:
+        if s[f + F_RECEIVERS] == 0:
+            s[f + F_RECEIVERS] = m
+        else:
+            s[s[f + F_LAST_RECEIVER] + M_NEXT_IN] = m
+        s[f + F_LAST_RECEIVER] = m
+        add_work(s, f)
+    if kind != RECV:
+        if s[out + F_SENDERS] == 0:
+            s[out + F_SENDERS] = m
+        else:
+            s[s[out + F_LAST_SENDER] + M_NEXT_OUT] = m
+        s[out + F_LAST_SENDER] = m
+        s[out + F_BEHIND] += words_of(s, s[m + M_LEFT], s[m + M_DTYPE])
+        add_work(s, out)
 
 
 @internal
 def start_move(s, c, pe, step):
-    """A PE starts the move of call c; gives its record, or -1 where it has ended already."""
-    o = s.calls[c, C_OPERAND]
+    """A PE starts the move of call c."""
+    o = s[c + C_OPERAND]
     touch(s, o, pe)
-    if s.header[H_ERROR] != NO_ERROR:
-        return -1
-    kind, handle = s.calls[c, C_KIND], s.calls[c, C_HANDLE]
-    handles = s.header[H_HANDLES]
-    m = pe * (handles + 1) + (handle if handle >= 0 else handles)
-    if s.moves[m, M_STATE] != IDLE:
+    kind, handle = s[c + C_KIND], s[c + C_HANDLE]
+    m = move_of(s, pe, handle)
+    if s[m + M_STATE] != IDLE:
         fail(s, ERROR_HANDLE_BUSY, pe, step, handle, 0, 0)
-        return -1
-    f = channel_of(s, s.calls[c, C_COLOR], pe, step)
+    f = channel_of(s, s[c + C_COLOR], pe, step)
     out = f
-    if kind != SEND and kind != RECV:
-        out = channel_of(s, s.calls[c, C_OUT], pe, step)
-    if s.header[H_ERROR] != NO_ERROR:
-        return -1
-    d = s.named[s.operands[o, O_NAME], pe]
-    n = s.declared[d, D_ELEMENTS]
-    if s.calls[c, C_COUNT] >= 0:
-        n = value_of(s, s.calls[c, C_COUNT], pe)
+    if kind == STREAM:
+        out = channel_of(s, s[c + C_OUT], pe, step)
+    if s[H_ERROR] != NO_ERROR:
+        return
+    d = s[pe + s[H_NAMES] + s[o + O_NAME]]
+    n = s[d + D_ELEMENTS]
+    if s[c + C_COUNT] != 0:
+        n = value_of(s, s[c + C_COUNT], pe)
     if n < 0:
         fail(s, ERROR_EXTENT, pe, step, n, 0, 0)
-        return -1
+        return
     if handle >= 0:
         note_view(s, m, o, pe)
-        s.pes[pe, P_MOVES] += 1
+        s[pe + P_MOVES] += 1
         if kind != SEND:
-            s.pes[pe, P_IN] += 1
+            s[pe + P_IN] += 1
         if kind != RECV:
-            s.pes[pe, P_OUT] += 1
+            s[pe + P_OUT] += 1
         check_limits(s, pe, step)
-    s.moves[m, M_CALL] = c
-    s.moves[m, M_KIND] = kind
-    s.moves[m, M_IN] = f
-    s.moves[m, M_OUT] = out
-    s.moves[m, M_LEFT] = n
-    s.moves[m, M_DTYPE] = s.declared[d, D_DTYPE]
-    s.moves[m, M_NEXT_IN] = -1
-    s.moves[m, M_NEXT_OUT] = -1
+    s[m + M_CALL] = c
+    s[m + M_KIND] = kind
+    s[m + M_IN] = f
+    s[m + M_OUT] = out
+    s[m + M_LEFT] = n
+    s[m + M_DTYPE] = s[d + D_DTYPE]
+    s[m + M_NEXT_IN] = 0
+    s[m + M_NEXT_OUT] = 0
     if n == 0:
-        s.moves[m, M_STATE] = DONE if handle >= 0 else IDLE
-        return -1
-    s.moves[m, M_STATE] = FLYING
-    if kind != SEND:
-        if s.channels[f, F_RECEIVERS] < 0:
-            s.channels[f, F_RECEIVERS] = m
-        else:
-            s.moves[s.channels[f, F_LAST_RECEIVER], M_NEXT_IN] = m
-        s.channels[f, F_LAST_RECEIVER] = m
-        add_work(s, f)
-    if kind != RECV:
-        if s.channels[out, F_SENDERS] < 0:
-            s.channels[out, F_SENDERS] = m
-        else:
-            s.moves[s.channels[out, F_LAST_SENDER], M_NEXT_OUT] = m
-        s.channels[out, F_LAST_SENDER] = m
-        s.channels[out, F_BEHIND] += words_of(s, n, s.moves[m, M_DTYPE])
-        add_work(s, out)
-    return m
+        s[m + M_STATE] = DONE
+        return
+    s[m + M_STATE] = FLYING
+    line_up(s, m, f, out, kind)
 
 
 @internal
 def rewrite(s, c, pe, step):
     """A PE rewrites a route, behind the words that it has sent on the color."""
-    f = channel_of(s, s.calls[c, C_COLOR], pe, step)
-    if f < 0:
+    f = channel_of(s, s[c + C_COLOR], pe, step)
+    if f == 0:
         return
-    s.header[H_REWRITES] += 1
-    waiting = s.channels[f, F_PENDING]
-    if waiting == 0 and s.channels[f, F_BEHIND] == 0:
-        configure(s, f, s.calls[c, C_INPUT], s.calls[c, C_OUTPUTS])
+    s[H_REWRITES] += 1
+    waiting, behind = s[f + F_PENDING], s[f + F_BEHIND]
+    if waiting == 0 and behind == 0:
+        configure(s, f, s[c + C_INPUT], s[c + C_OUTPUTS])
         return
     if waiting == MOST_PENDING:
         fail(s, ERROR_PENDING, pe, step, MOST_PENDING, 0, 0)
         return
-    behind = s.channels[f, F_BEHIND]
-    for i in range(waiting):
-        behind -= s.pending[f, i, G_WORDS]
-    s.pending[f, waiting, G_WORDS] = behind
-    s.pending[f, waiting, G_INPUT] = s.calls[c, C_INPUT]
-    s.pending[f, waiting, G_OUTPUTS] = s.calls[c, C_OUTPUTS]
-    s.channels[f, F_PENDING] += 1
+    change = s[f + F_CHANGES]
+    for _ in range(waiting):
+        behind -= s[change + G_WORDS]
+        change += G_SIZE
+    s[change + G_WORDS] = behind
+    s[change + G_INPUT] = s[c + C_INPUT]
+    s[change + G_OUTPUTS] = s[c + C_OUTPUTS]
+    s[f + F_PENDING] += 1
 
 
 @internal
 def block(s, pe, m):
     """The PE waits for move m, unless that has ended."""
-    if s.moves[m, M_STATE] == FLYING:
-        s.pes[pe, P_STATUS] = BLOCKED
-        s.pes[pe, P_ON] = m
-    elif s.moves[m, M_STATE] == DONE:
+    if s[m + M_STATE] == FLYING:
+        s[pe + P_STATUS] = BLOCKED
+        s[pe + P_ON] = m
+    elif s[m + M_STATE] == DONE:
         release(s, m, pe)
 
 
 @internal
-def run_pe(s, pe):
-    """Run a PE until it waits, stops at the head of a loop, or ends."""
-    handles = s.header[H_HANDLES]
-    while s.pes[pe, P_STATUS] == RUNNING and s.header[H_ERROR] == NO_ERROR:
-        at = s.pes[pe, P_STEP]
-        kind, a, b = s.steps[at, S_KIND], s.steps[at, S_A], s.steps[at, S_B]
-        following = at + 1
-        s.header[H_STEPS] += 1
-        if kind == TOUCH:
-            for o in range(a, b):
-                touch(s, o, pe)
-        elif kind == MOVE:
-            m = start_move(s, a, pe, at)
-            settle(s)
-            if m >= 0 and s.calls[a, C_HANDLE] < 0:
-                block(s, pe, m)
-        elif kind == WAIT:
-            m = pe * (handles + 1) + a
-            if s.moves[m, M_STATE] == IDLE:
-                fail(s, ERROR_HANDLE_IDLE, pe, at, a, 0, 0)
-            block(s, pe, m)
-        elif kind == HEAD:
-            loop = s.steps[at, S_D]
-            if loop == STOPPING and s.pes[pe, P_GO] == 0 and s.pes[pe, P_EXIT] == 0:
-                s.pes[pe, P_STATUS] = PAUSED
-                return
-            leaves = s.pes[pe, P_EXIT] == 1 or not is_below(s, s.counters[pe, a], b, pe)
-            s.pes[pe, P_GO] = 0
-            s.pes[pe, P_EXIT] = 0
-            if leaves:
-                following = s.steps[at, S_C]
-                s.counters[pe, a] = 0
-        elif kind == REPEAT:
-            counter = s.counters[pe, a] + 1
-            if s.steps[b, S_D] == LOCAL:
-                # Its rounds are alike: the first and the last say it all.
-                counter = max(counter, value_of(s, s.steps[b, S_B], pe) - 1)
-            s.counters[pe, a] = counter
+def enter_round(s, at, pe):
+    """The head of a loop: gives the step that follows, or the head itself where the PE stops there."""
+    free = s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0
+    if s[at + S_D] == STOPPING and free:
+        s[pe + P_STATUS] = PAUSED
+        return at
+    counter = pe + P_COUNTERS + s[at + S_A]
+    leaves = s[pe + P_EXIT] == 1 or not is_below(s, s[counter], s[at + S_B], pe)
+    s[pe + P_GO] = 0
+    s[pe + P_EXIT] = 0
+    if leaves:
+        s[counter] = 0
+        return s[at + S_C]
+    return at + S_SIZE
+
+
+@internal
+def end_round(s, at, pe):
+    """The end of an ``until`` body: gives the step that follows, or this one where the PE stops there."""
+    following = at + S_SIZE
+    if s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
+        s[pe + P_STATUS] = PAUSED
+        return at
+    counter = pe + P_COUNTERS + s[at + S_A]
+    if s[pe + P_GO] == 1:
+        s[counter] += 1
+        following = s[at + S_B]
+    else:
+        s[counter] = 0
+    s[pe + P_GO] = 0
+    s[pe + P_EXIT] = 0
+    return following
+
+
+@internal
+def step(s, at, pe):
+    """Run one step of a PE; gives the step that follows."""
+    kind, a, b = s[at + S_KIND], s[at + S_A], s[at + S_B]
+    following = at + S_SIZE
+    if kind == TOUCH:
+        for o in range(a, b, O_SIZE):
+            touch(s, o, pe)
+    elif kind == MOVE:
+        start_move(s, a, pe, at)
+        settle(s)
+        if s[a + C_HANDLE] < 0:
+            block(s, pe, move_of(s, pe, -1))
+    elif kind == WAIT:
+        m = move_of(s, pe, a)
+        if s[m + M_STATE] == IDLE:
+            fail(s, ERROR_HANDLE_IDLE, pe, at, a, 0, 0)
+        block(s, pe, m)
+    elif kind == HEAD:
+        following = enter_round(s, at, pe)
+    elif kind == REPEAT:
+        counter = s[pe + P_COUNTERS + a] + 1
+        if s[b + S_D] == LOCAL:
+            # Its rounds are alike: the first and the last say it all.
+            counter = max(counter, value_of(s, s[b + S_B], pe) - 1)
+        s[pe + P_COUNTERS + a] = counter
+        following = b
+    elif kind == BRANCH:
+        if value_of(s, a, pe) == 0:
             following = b
-        elif kind == BRANCH:
-            if value_of(s, a, pe) == 0:
-                following = b
-        elif kind == JUMP:
-            following = a
-        elif kind == ENTER:
-            s.counters[pe, a] = value_of(s, b, pe)
-        elif kind == ROTATE:
-            touch(s, a, pe)
-            touch(s, a + 1, pe)
-            first, second = s.operands[a, O_NAME], s.operands[a + 1, O_NAME]
-            s.named[first, pe], s.named[second, pe] = s.named[second, pe], s.named[first, pe]
-        elif kind == ROUTE:
-            rewrite(s, a, pe, at)
-            settle(s)
-        elif kind == AGAIN:
-            if s.pes[pe, P_GO] == 0 and s.pes[pe, P_EXIT] == 0:
-                s.pes[pe, P_STATUS] = PAUSED
-                return
-            if s.pes[pe, P_GO] == 1:
-                s.counters[pe, a] += 1
-                following = b
-            s.pes[pe, P_GO] = 0
-            s.pes[pe, P_EXIT] = 0
-        elif kind == END:
-            s.pes[pe, P_STATUS] = ENDED
-            s.header[H_ENDED] += 1
-            return
-        s.pes[pe, P_STEP] = following
+    elif kind == JUMP:
+        following = a
+    elif kind == ENTER:
+        s[pe + P_COUNTERS + a] = value_of(s, b, pe)
+    elif kind == ROTATE:
+        touch(s, a, pe)
+        touch(s, a + O_SIZE, pe)
+        first, second = pe + s[H_NAMES] + s[a + O_NAME], pe + s[H_NAMES] + s[a + O_SIZE + O_NAME]
+        s[first], s[second] = s[second], s[first]
+    elif kind == ROUTE:
+        rewrite(s, a, pe, at)
+        settle(s)
+    elif kind == AGAIN:
+        following = end_round(s, at, pe)
+    elif kind == END:
+        s[pe + P_STATUS] = ENDED
+        s[H_ENDED] += 1
+    return following
 
 
 @native
 def run(s, budget):
     """Run all that can run, for about so many steps; gives whether something is left to run."""
-    stop = s.header[H_STEPS] + budget
+    stop = s[H_STEPS] + budget
     settle(s)
-    while s.header[H_ERROR] == NO_ERROR and s.header[H_READY_HEAD] < s.header[H_READY_TAIL]:
-        if s.header[H_STEPS] >= stop:
+    while s[H_ERROR] == NO_ERROR and s[H_READY_HEAD] < s[H_READY_TAIL]:
+        if s[H_STEPS] >= stop:
             return True
-        pe = s.ready[s.header[H_READY_HEAD] % s.ready.shape[0]]
-        s.header[H_READY_HEAD] += 1
-        run_pe(s, pe)
+        pe = s[s[A_READY] + (s[H_READY_HEAD] & s[H_READY_MASK])]
+        s[H_READY_HEAD] += 1
+        while s[pe + P_STATUS] == RUNNING and s[H_ERROR] == NO_ERROR:
+            s[H_STEPS] += 1
+            s[pe + P_STEP] = step(s, s[pe + P_STEP], pe)
     return False
 
 
 @native
 def resume(s):
-    """Let the PEs that stand at heads of loops go on; gives how many."""
-    count = 0
-    for pe in range(s.header[H_PES]):
-        if s.pes[pe, P_STATUS] == PAUSED:
-            if s.pes[pe, P_EXIT] == 0:
-                s.pes[pe, P_GO] = 1
+    """Let the PEs that stand at heads of loops go on."""
+    for i in range(s[H_PES]):
+        pe = s[A_PES] + i * s[H_PE_SIZE]
+        if s[pe + P_STATUS] == PAUSED:
+            s[pe + P_GO] = 1 - s[pe + P_EXIT]
             wake(s, pe)
-            count += 1
-    return count
 
 
 @native
-def stops(s, pes, steps, result):
-    """The stops of the loops at whose heads PEs stand, for the present candidate: into ``result``."""
-    from_value = 0
-    for i in range(pes.shape[0]):
-        from_value = value_of(s, s.steps[steps[i], S_B], pes[i])
-        result[i] = from_value
-
-
-@native
-def port_counts(s, exprs, pes, result):
-    """Values of expressions on PEs, which divide the candidates of the scalars."""
+def values(s, exprs, pes, result):
+    """The values of expressions on PEs, which divide the candidates of the scalars."""
     for i in range(pes.shape[0]):
         result[i] = value_of(s, exprs[i], pes[i])

@@ -1,16 +1,14 @@
-"""The state of an untimed execution: arrays of records, and the names of their columns.
+"""The state of an untimed execution: one array of integers that holds records, and the names of their fields.
 
-Everything is an integer. A *channel* is one color in one router and the PE behind it; it has six queues: one for each
-input port of the router (N, E, S, W, RAMP) and the *inbox* between router and PE. A *word* in a queue is one integer:
-which call sent it, its dtype, and how many elements it carries. Each PE has one *move* record for every handle and one
-for blocking moves.
+A record is known by the index of its first field, so that ``s[f + F_INPUT]`` is a field of channel ``f``; 0, where the
+header lies, stands for none. A *channel* is one color in one router and the PE behind it; behind its fields lie six
+queues: one for each input port of the router (N, E, S, W, RAMP) and the *inbox* between router and PE. A queue is a
+count and its words. A *word* is one integer: which call sent it, its dtype, and how many elements it carries. Behind
+the fields of a PE lie the counters of its loops, the declaration that each buffer's name means, the bits of the
+buffers that hold their own data, its grids, and a *move* for every handle and one for blocking moves.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
-
-import numpy as np
 
 # Ports of a router; the inbox is the queue between router and PE.
 SIDES = 4
@@ -18,11 +16,13 @@ RAMP = 4
 INBOX = 5
 QUEUES = 6
 PORT_NUMBERS = {"N": 0, "E": 1, "S": 2, "W": 3, "RAMP": RAMP}
-DTYPE_NUMBERS = {"f32": 0, "f16": 1, "bf16": 2, "i32": 3}
+F32, F16, BF16, I32 = range(4)
+DTYPE_NUMBERS = {"f32": F32, "f16": F16, "bf16": BF16, "i32": I32}
 
 # A word: call * CALL_UNIT + dtype * DTYPE_UNIT + elements.
 DTYPE_UNIT = 8
 CALL_UNIT = 32
+DTYPES = CALL_UNIT // DTYPE_UNIT
 
 # Kinds of steps of a code.
 END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, AGAIN = range(12)
@@ -31,8 +31,8 @@ S_KIND, S_A, S_B, S_C, S_D, S_LINE, S_SIZE = range(7)
 # Kinds of loops: run as they are; stopped at their head for induction; without words, first and last round only.
 PLAIN, STOPPING, LOCAL = range(3)
 
-# Columns of a call. Expressions are numbers; C_COUNT is -1 where the whole buffer moves.
-C_KIND, C_COLOR, C_OUT, C_HANDLE, C_COUNT, C_OPERAND, C_INPUT, C_OUTPUTS, C_STEP, C_SIZE = range(10)
+# Columns of a call. C_COUNT is 0 where the whole buffer moves; C_TAG is what its words begin with.
+C_KIND, C_COLOR, C_OUT, C_HANDLE, C_COUNT, C_OPERAND, C_INPUT, C_OUTPUTS, C_STEP, C_TAG, C_SIZE = range(11)
 # Kinds of moves.
 SEND, RECV, STREAM = range(3)
 
@@ -44,7 +44,8 @@ READS, WRITES, EXCHANGES = 1, 2, 4
 MOST_DIMS = 5
 
 # Columns of a declared buffer.
-D_DTYPE, D_BYTES, D_ADDRESS, D_ELEMENTS, D_TRACKED, D_SIZE = range(6)
+# D_BITS: own bits, then those of its rivals; the record goes on there.
+D_DTYPE, D_BYTES, D_ADDRESS, D_ELEMENTS, D_TRACKED, D_BITS = range(6)
 
 # Kinds of expressions, and the operations of their postfix form.
 CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
@@ -73,12 +74,14 @@ CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
 ) = range(21)
 
 # Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do.
-P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_SIZE = range(9)
+P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_COUNTERS = range(11)
 RUNNING, BLOCKED, PAUSED, ENDED = range(4)
 
 # Columns of a move.
 (
     M_STATE,
+    M_PE,
+    M_HANDLE,
     M_CALL,
     M_KIND,
     M_IN,
@@ -92,12 +95,13 @@ RUNNING, BLOCKED, PAUSED, ENDED = range(4)
     M_OFFSET,
     M_RANK,
     M_DIMS,
-) = range(14)
+) = range(16)
 M_SIZE = M_DIMS + 2 * MOST_DIMS
 IDLE, FLYING, DONE = range(3)
 
 # Columns of a channel. F_INPUT is -1 without a route. F_BEHIND counts own words that have not passed the router;
-# F_EARLIER has a bit for each side that an ended configuration accepted.
+# F_EARLIER has a bit for each side that an ended configuration accepted. F_BEYOND are the channels beyond the four
+# sides, F_EXITS the sinks there. Its queues begin at F_QUEUES.
 (
     F_INPUT,
     F_OUTPUTS,
@@ -107,14 +111,19 @@ IDLE, FLYING, DONE = range(3)
     F_LAST_SENDER,
     F_BEHIND,
     F_PENDING,
+    F_CHANGES,
     F_SOURCE,
     F_QUEUED,
     F_PASSED,
     F_EARLIER,
     F_EPOCH,
-    F_SIZE,
-) = range(14)
-# Route changes that wait for own words: words still to pass, input, outputs.
+    F_PE,
+    F_COLOR,
+    F_BEYOND,
+) = range(17)
+F_EXITS = F_BEYOND + SIDES
+F_QUEUES = F_EXITS + SIDES
+# Route changes that wait for own words (from F_CHANGES on): words still to pass, input, outputs.
 MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
 
@@ -122,20 +131,24 @@ G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
 U_SIDE, U_LEFT, U_DTYPE, U_NEXT, U_PORT, U_CHANNEL, U_SIZE = range(7)
 X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
 
-# The header.
+# The header: numbers of the target and the program, what is going on, where things lie in the record of a PE (H_NAMES
+# to H_MOVES) and of a channel, and where the tables begin (A_).
 (
     H_PES,
     H_CAPACITY,
     H_HANDLES,
     H_WORD_BYTES,
-    H_COLORS,
+    H_COLOR_LIMIT,
     H_INPUT_QUEUES,
     H_OUTPUT_QUEUES,
     H_ASYNC_MOVES,
+    H_SCALARS,
     H_WORK_HEAD,
     H_WORK_TAIL,
+    H_WORK_MASK,
     H_READY_HEAD,
     H_READY_TAIL,
+    H_READY_MASK,
     H_STEPS,
     H_CANDIDATE,
     H_ALIVE,
@@ -150,13 +163,37 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     H_REWRITES,
     H_GUARDED,
     H_WORDS,
-    H_TRACKING,
-    H_NEXT_WORD,
-    H_FREE_ROW,
-    H_ROWS,
-    H_COMPONENTS,
+    H_NAMES,
+    H_LIVE,
+    H_GRIDS,
+    H_MOVES,
+    H_PE_SIZE,
+    H_CHANNEL_SIZE,
+    H_QUEUE,
+    H_LIVE_WIDTH,
+    H_SCRATCH,
+    A_PES,
+    A_CHANNELS,
+    A_STEPS,
+    A_CALLS,
+    A_OPERANDS,
+    A_DIMS,
+    A_EXPRS,
+    A_BYTECODE,
+    A_STACK,
+    A_ENTRIES,
+    A_TABLES,
+    A_CANDIDATES,
+    A_ALIVE,
+    A_DECLARED,
+    A_COLORS,
+    A_WORK,
+    A_READY,
+    A_SINKS,
+    A_SOURCES,
+    A_CHANGES,
     H_SIZE,
-) = range(32)
+) = range(59)
 
 # Errors that the execution itself meets.
 (
@@ -185,40 +222,3 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
 
 #: Bits of a word of the liveness arrays; two are left so that none is the sign.
 LIVE_BITS = 62
-
-
-class State(NamedTuple):
-    """All arrays of one execution of one region; compiled code changes them in place."""
-
-    header: np.ndarray
-    steps: np.ndarray
-    calls: np.ndarray
-    operands: np.ndarray
-    dims: np.ndarray
-    exprs: np.ndarray
-    bytecode: np.ndarray
-    stack: np.ndarray
-    grids: np.ndarray
-    entries: np.ndarray
-    tables: np.ndarray
-    candidates: np.ndarray
-    alive: np.ndarray
-    declared: np.ndarray
-    own: np.ndarray
-    rivals: np.ndarray
-    live: np.ndarray
-    named: np.ndarray
-    pes: np.ndarray
-    counters: np.ndarray
-    moves: np.ndarray
-    channels: np.ndarray
-    pending: np.ndarray
-    count: np.ndarray
-    words: np.ndarray
-    neighbours: np.ndarray
-    exits: np.ndarray
-    sinks: np.ndarray
-    sources: np.ndarray
-    colors: np.ndarray
-    work: np.ndarray
-    ready: np.ndarray

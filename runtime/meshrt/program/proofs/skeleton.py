@@ -19,7 +19,13 @@ from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
     AGAIN,
     BRANCH,
+    C_COLOR,
+    C_COUNT,
+    C_INPUT,
+    C_OUT,
+    C_OUTPUTS,
     C_SIZE,
+    C_STEP,
     END,
     ENTER,
     EXCHANGES,
@@ -73,13 +79,18 @@ class Skeleton:
             self._step(END)
 
     def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Steps, calls, operands and dimensions as int32 arrays."""
+        """Steps, calls, operands and dimensions as int64 arrays."""
         return (
-            np.array(self.steps or [[END] + [0] * (S_SIZE - 1)], np.int32).reshape(-1, S_SIZE),
-            np.array(self.calls, np.int32).reshape(-1, C_SIZE),
-            np.array(self.operands or [[0] * O_SIZE], np.int32).reshape(-1, O_SIZE),
-            np.array(self.dims or [(0, 0)], np.int32).reshape(-1, 2),
+            np.array(self.steps or [[END] + [0] * (S_SIZE - 1)], np.int64).reshape(-1, S_SIZE),
+            np.array(self.calls, np.int64).reshape(-1, C_SIZE),
+            np.array(self.operands or [[0] * O_SIZE], np.int64).reshape(-1, O_SIZE),
+            np.array(self.dims or [(0, 0)], np.int64).reshape(-1, 2),
         )
+
+    def instruction_of_step(self, step: int) -> Instruction | None:
+        """The move or route of a step, None for other steps."""
+        kind, call = self.steps[step][:2]
+        return self.called[call] if kind in (MOVE, ROUTE) else None
 
     def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, line: int = 0) -> int:
         self.steps.append([kind, a, b, c, d, line])
@@ -239,6 +250,7 @@ class Skeleton:
                 0,
                 0,
                 len(self.steps),
+                0,
             ]
         )
         self.called.append(instruction)
@@ -248,10 +260,11 @@ class Skeleton:
         color, source, to = (instruction.option(name) for name in ("color", "from", "to"))
         assert isinstance(color, Expr) and isinstance(source, str) and to is not None
         row = [0] * C_SIZE
-        row[1] = self._number(color, counters)
-        row[6] = PORT_NUMBERS[source]
-        row[7] = output_bits(to)
-        row[8] = len(self.steps)
+        row[C_COUNT] = row[C_OUT] = -1
+        row[C_COLOR] = self._number(color, counters)
+        row[C_INPUT] = PORT_NUMBERS[source]
+        row[C_OUTPUTS] = output_bits(to)
+        row[C_STEP] = len(self.steps)
         self.calls.append(row)
         self.called.append(instruction)
         self._step(ROUTE, len(self.calls) - 1, line=instruction.line)
