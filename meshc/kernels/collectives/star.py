@@ -9,9 +9,11 @@ Cost, P PEs and B words: B (P - 1) + 2 T_R + 1 cycles, the words into the root b
 back; best for a few words. Contention B (P - 1), depth 1. Memory: none besides the data.
 Colors: one for each side of the root. Critical path: the root's receives.
 
-Each router ends up passing words on. Before the same star runs again, every PE calls
-:func:`rearm`, at a point that it reaches only after something from the root has reached
-it (the result, broadcast, say): then the last word has passed (rule R3).
+Each router ends up passing words on. Before the same star runs again every PE calls
+:func:`rearm`: after something from the root has reached it (the result, broadcast, say), so
+that the last word has passed, and before any PE begins anew; what lies between must be a
+barrier, like an all-reduce by chains. Words that pass while a route is rewritten are an
+error of the run (M0504, rule R3).
 """
 
 from __future__ import annotations

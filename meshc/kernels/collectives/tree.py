@@ -3,7 +3,9 @@
 In round r, of the PEs left, every second one sends its partial result 2^r PEs toward the
 root, past PEs that have already sent: log2 P rounds. A PE takes the messages of rounds
 0, 1, .. in that order and then sends in its own round. The last message that it takes it
-may *store*, and then send the sum, or *stream*: add its own words as that message passes.
+may *store*, and then send the sum, or *stream*: add its own words as that message passes. Its
+router lets a message through only when the one before it has been taken: words that come
+early would take turns with those that are wanted on the RAMP, and wait in the PE's queue.
 
 Cost, P PEs and B words: max(B log2 P, B P / (2 (P - 1)) log2 P + P - 1) + (2 T_R + 1) log2 P
 cycles. Contention B log2 P at the root, depth log2 P. With every round stored the rounds
@@ -14,7 +16,7 @@ average load, lies between the two; with the first two rounds after the leaves s
 met (``emit_stored``, docs/fidelity.md).
 
 Memory: none besides the data. Colors: one a round, log2 P. Critical path: the PEs at
-P/2, P/4, .. from the root.
+P/2, P/4, .. from the root. The routers end up open; :func:`rearm` closes them again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from meshc.kernels.chain import COMBINE
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line, off_multiples
 from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
-from meshrt.program.expr import Expr
+from meshrt.program.expr import Expr, minimum
 from meshrt.program.model import View
 
 
@@ -65,6 +67,8 @@ def _descend(builder: MeshBuilder, arm: Arm, data: MeshBuffer | View, op: str, s
     receive, stream_through = COMBINE[op]
     out = _stream(builder, arm, r)
     at = builder.param("tree_distance", arm.distance)
+    if r > 1:
+        _open(builder, arm, r - 1)
     with builder.when((at % (2 << r)).ne(0)):
         if r == 0:
             builder.emit("send", data, color=out)
@@ -79,15 +83,32 @@ def _descend(builder: MeshBuilder, arm: Arm, data: MeshBuffer | View, op: str, s
         if r + 1 < rounds_of(arm.length + 1):
             _descend(builder, arm, data, op, stored_rounds, r + 1)
         else:
+            if r > 0:
+                _open(builder, arm, r)
             builder.emit(receive, data, color=out)
 
 
+def _open(builder: MeshBuilder, arm: Arm, r: int) -> None:
+    """Let the messages of round r through to the own PE."""
+    builder.emit("route", color=_stream(builder, arm, r), from_=arm.outward, to=("RAMP",))
+
+
+def rearm(builder: MeshBuilder, line: Line, root: int) -> None:
+    """Close the routers, for the same tree to run again: what a line has to know of this is in :mod:`.star`."""
+    inside = line.condition(builder)
+    for arm in line.arms(root):
+        for r in range(1, rounds_of(arm.length + 1)):
+            with builder.when(minimum(inside, (arm.distance % (2 << r)).eq(0))):
+                builder.emit("route", color=_stream(builder, arm, r), from_="RAMP", to=(arm.outward,))
+
+
 def _stream(builder: MeshBuilder, arm: Arm, r: int) -> Expr:
-    """The messages of round r: from odd multiples of 2^r past all others to the even ones."""
+    """The messages of round r: from odd multiples of 2^r past all others to the even ones, closed but in round 0."""
     far, stop = 1 << r, arm.length + 1
+    receivers = (arm.outward, "RAMP") if r == 0 else ("RAMP", arm.outward)
     routes = [
         *arm.routes(far, stop, 2 * far, "RAMP", arm.inward),
-        *arm.routes(0, stop, 2 * far, arm.outward, "RAMP"),
+        *arm.routes(0, stop, 2 * far, *receivers),
     ]
     for start, step in off_multiples(far):
         routes += arm.routes(start, stop, step, arm.outward, arm.inward)

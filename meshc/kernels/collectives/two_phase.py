@@ -13,6 +13,7 @@ its sum before it sends it on, meets the published cost there (docs/fidelity.md)
 
 Memory: none besides the data. Colors: four of the chains (:mod:`meshc.kernels.chain`), two
 more for the group roots. Critical path: Q - 1 streams, B words, Q - 1 streams, B words.
+The group roots' routers end up open; :func:`rearm` closes them again.
 """
 
 from __future__ import annotations
@@ -88,11 +89,8 @@ def _emit_arm(
     chain = chain_colors(builder, arm.line.axis)
     # Toward the root is down where the arm lies above it.
     chain_in, chain_out = (chain.down_in, chain.down_out) if arm.sign > 0 else (chain.up_in, chain.up_out)
-    at = builder.param("two_phase_distance", arm.distance)
-    member, group = at % side, at // side
-    even, odd = (_stream(builder, arm, side, parity) for parity in (0, 1))
-    roots_out = builder.param("two_phase_out", select(group % 2, odd, even))
-    roots_in = builder.param("two_phase_in", select(group % 2, even, odd))
+    member, group = _member_and_group(builder, arm, side)
+    roots_in, roots_out = _root_colors(builder, arm, side, group)
     with builder.when(arm.line.condition(builder)):
         with builder.when(member.eq(side - 1)):
             builder.emit("send", data, color=chain_out)
@@ -105,6 +103,7 @@ def _emit_arm(
             builder.emit(stream_through, parts[-1], in_=chain_in, out=roots_out)
         with builder.when(minimum(member.eq(0), group.lt(side - 1))):
             builder.emit(receive, data, color=chain_in)
+            builder.emit("route", color=roots_in, from_=arm.outward, to=("RAMP",))
             with builder.when(group.gt(0)):
                 for part in parts:
                     builder.emit(stream_through, part, in_=roots_in, out=roots_out)
@@ -113,13 +112,37 @@ def _emit_arm(
                     builder.emit(receive, part, color=roots_in)
 
 
+def rearm(builder: MeshBuilder, line: Line, root: int) -> None:
+    """Close the group roots' routers, to run again: what a line has to know of this is in :mod:`.star`."""
+    for arm in line.arms(root):
+        side = math.isqrt(arm.length + 1)
+        member, group = _member_and_group(builder, arm, side)
+        inside = minimum(line.condition(builder), group.lt(side - 1))
+        with builder.when(minimum(inside, member.eq(0))):
+            roots_in, _ = _root_colors(builder, arm, side, group)
+            builder.emit("route", color=roots_in, from_="RAMP", to=(arm.outward,))
+
+
+def _member_and_group(builder: MeshBuilder, arm: Arm, side: int) -> tuple[Expr, Expr]:
+    """This PE's distance from its group's root, and its group's number from the root on."""
+    at = builder.param("two_phase_distance", arm.distance)
+    return at % side, at // side
+
+
+def _root_colors(builder: MeshBuilder, arm: Arm, side: int, group: Expr) -> tuple[Expr, Expr]:
+    """The colors that this group's root receives on and sends on."""
+    even, odd = (_stream(builder, arm, side, parity) for parity in (0, 1))
+    roots_in = builder.param("two_phase_in", select(group % 2, even, odd))
+    return roots_in, builder.param("two_phase_out", select(group % 2, odd, even))
+
+
 def _stream(builder: MeshBuilder, arm: Arm, side: int, parity: int) -> Expr:
-    """The messages of group roots of this parity: past the PEs between to the next group root."""
+    """The messages of group roots of this parity: past the PEs between to the next group root, closed at first."""
     stop = arm.length + 1
     first = parity if parity else 2
     routes = [
         *arm.routes(first * side, stop, 2 * side, "RAMP", arm.inward),
-        *arm.routes((1 - parity) * side, stop - side, 2 * side, arm.outward, "RAMP"),
+        *arm.routes((1 - parity) * side, stop - side, 2 * side, "RAMP", arm.outward),
     ]
     for start, step in off_multiples(side):
         routes += arm.routes(start, stop - side, step, arm.outward, arm.inward)

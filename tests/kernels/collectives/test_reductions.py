@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from meshc.kernels.chain import chain_all_reduce
 from meshc.kernels.collectives import broadcast, star, tree, two_phase
 from meshc.kernels.collectives.line import Line, off_multiples, whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
@@ -113,18 +114,22 @@ def test_two_phases_give_the_same_whatever_is_held(held):
     assert after[0, 0].tolist() == before[0].sum(0).tolist()
 
 
-def test_a_star_runs_again_once_it_is_rearmed():
-    rounds, root = 3, 2
+@pytest.mark.parametrize(("kernel", "length", "root"), [(star, 6, 2), (tree, 8, 7), (two_phase, 9, 0)])
+def test_it_runs_again_once_it_is_rearmed(kernel, length, root):
+    rounds = 3
 
     def append(builder, data):
         line = whole(builder, "x")
+        barrier = builder.buffer("barrier", "f32", 1)
         with builder.loop("round", rounds):
-            star.emit(builder, line, root, data, "add")
+            kernel.emit(builder, line, root, data, "add")
             broadcast.emit_line(builder, line, root, data)
-            star.rearm(builder, line, root)
+            kernel.rearm(builder, line, root)
+            builder.emit("fill", barrier, value=0.0)
+            chain_all_reduce(builder, line.segment(builder), barrier, "add")
 
-    before, after = run(6, 1, append)
-    total = before[0].sum(0) * 6.0 ** (rounds - 1)
+    before, after = run(length, 1, append)
+    total = before[0].sum(0) * float(length) ** (rounds - 1)
     assert (after[0] == total).all()
 
 
