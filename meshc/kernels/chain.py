@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.ring import AXIS_PORTS
-from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
 from meshrt.program.model import Rect, View
 
 #: The combining instructions of each reduction.
@@ -111,6 +111,48 @@ def chain_reduce(builder: MeshBuilder, segment: Segment, root: ExprLike, data: M
             builder.emit(receive, data, color=colors.up_in)
         with builder.when(p.lt(last)):
             builder.emit(receive, data, color=colors.down_in)
+
+
+def launch_chain_reduce(
+    builder: MeshBuilder, segment: Segment, root: ExprLike, data: MeshBuffer, above: MeshBuffer, op: str
+) -> None:
+    """Begin :func:`chain_reduce` and go on; :func:`settle_chain_reduce` ends it.
+
+    ``data`` is held meanwhile. The root takes what comes from above it into ``above``, so
+    that both sides come in at once.
+    """
+    receive, stream = COMBINE[op]
+    colors = chain_colors(builder, segment.axis)
+    root = as_expr(root)
+    p, last = segment.position, segment.length - 1
+    with builder.when(minimum(segment.condition, p.lt(root))):
+        with builder.when(p.eq(0)):
+            builder.emit("send", data, color=colors.up_out, async_="reduce")
+        with builder.otherwise():
+            builder.emit(stream, data, in_=colors.up_in, out=colors.up_out, async_="reduce")
+    with builder.when(minimum(segment.condition, p.gt(root))):
+        with builder.when(p.eq(last)):
+            builder.emit("send", data, color=colors.down_out, async_="reduce")
+        with builder.otherwise():
+            builder.emit(stream, data, in_=colors.down_in, out=colors.down_out, async_="reduce")
+    with builder.when(minimum(segment.condition, p.eq(root))):
+        with builder.when(p.gt(0)):
+            builder.emit(receive, data, color=colors.up_in, async_="reduce")
+        with builder.when(p.lt(last)):
+            builder.emit("recv", above, color=colors.down_in, async_="reduce_above")
+
+
+def settle_chain_reduce(
+    builder: MeshBuilder, segment: Segment, root: ExprLike, data: MeshBuffer, above: MeshBuffer, op: str
+) -> None:
+    """Wait for the end of :func:`launch_chain_reduce`; the root then has the combination in ``data``."""
+    root = as_expr(root)
+    p, last = segment.position, segment.length - 1
+    with builder.when(minimum(segment.condition, maximum(p.ne(root), p.gt(0)))):
+        builder.emit("wait", handle="reduce")
+    with builder.when(minimum(segment.condition, minimum(p.eq(root), p.lt(last)))):
+        builder.emit("wait", handle="reduce_above")
+        builder.emit(op, data, data, above)
 
 
 def chain_broadcast(builder: MeshBuilder, segment: Segment, root: ExprLike, data: MeshBuffer | View) -> None:

@@ -23,15 +23,14 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.ring import Ring, logical_position, physical, ring
+from meshc.kernels.ring import Ring, logical, logical_position, physical, ring
+from meshc.kernels.systolic import Topology, emit_systolic
 from meshrt.program.cost import elements_per_word
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 from meshrt.program.model import View
 
-
-def applies(op: Operation, width: int, height: int) -> str | None:
-    """Why the kernel cannot run the operation on that grid, or None."""
-    return None if width == height else "the ring needs as many rows as columns"
+#: Both axes closed by a ring whose hops are at most two long.
+TWO_HOP = Topology(ring, logical, physical)
 
 
 #: A ring, what is sent on it and where what comes is received.
@@ -131,6 +130,9 @@ def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
     builder = lowering.builder
     parts = builder.width
+    if parts != builder.height:
+        emit_systolic(op, lowering, TWO_HOP)
+        return
     x = op.operands[0]
     rows, inner = shard_of(x).tile
     outputs = part_layouts(op)
@@ -156,4 +158,4 @@ def emit(op: Operation, lowering: Lowering) -> None:
 
 
 #: The default on square grids.
-KERNEL = Kernel("gemm.ring", "tile.gemm", "two-hop interleaved ring (MeshGEMM)", emit, applies)
+KERNEL = Kernel("gemm.ring", "tile.gemm", "two-hop interleaved ring (MeshGEMM)", emit)

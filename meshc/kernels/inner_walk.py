@@ -24,7 +24,10 @@ from meshrt.program.expr import Expr, ExprLike, Int, as_expr, maximum, minimum
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """``total`` positions cut into ``parts`` tiles, as equal as whole positions allow; tile j + parts is tile j again."""
+    """``total`` positions cut into ``parts`` tiles, as equal as whole positions allow.
+
+    Tiles are numbered on past the end: tile j + parts is tile j again, ``total`` further.
+    """
 
     total: int
     parts: int
@@ -82,9 +85,7 @@ class Operand:
     midst: Expr = Int(0)
 
 
-def emit_walk(
-    builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product: Callable[[Expr, Expr], None]
-) -> None:
+def emit_walk(builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product: Callable[[Expr, Expr], None]) -> None:
     """Append the walk from position ``start`` once around.
 
     ``product(low, high)`` appends the product over the positions from low to high, which lie

@@ -12,15 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
-from meshc.kernels.ring import AXIS_PORTS
+from meshc.kernels.ring import AXIS_PORTS, along, extent
 from meshrt.program.expr import Expr, Name
-from meshrt.program.model import Rect, View
-
-
-def _span(builder: MeshBuilder, axis: str, start: int, stop: int) -> Rect:
-    if axis == "x":
-        return Rect(start, stop, 0, builder.height)
-    return Rect(0, builder.width, start, stop)
+from meshrt.program.model import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +32,20 @@ class MovingRoot:
     @classmethod
     def over(cls, builder: MeshBuilder, axis: str) -> MovingRoot:
         """The broadcasts of an axis of at least two PEs; their stream is declared once."""
-        parts = builder.width if axis == "x" else builder.height
+        parts = extent(builder, axis)
         up, down = AXIS_PORTS[axis]
         routes = [
-            StreamRoute(_span(builder, axis, 0, 1), "RAMP", (up,)),
-            StreamRoute(_span(builder, axis, parts - 1, parts), down, ("RAMP",)),
+            StreamRoute(along(builder, axis, (0, 1, 1)), "RAMP", (up,)),
+            StreamRoute(along(builder, axis, (parts - 1, parts, 1)), down, ("RAMP",)),
         ]
         if parts > 2:
-            routes.append(StreamRoute(_span(builder, axis, 1, parts - 1), down, ("RAMP", up)))
+            routes.append(StreamRoute(along(builder, axis, (1, parts - 1, 1)), down, ("RAMP", up)))
         return cls(builder, axis, builder.stream(f"multicast.{axis}", routes))
 
     @property
     def parts(self) -> int:
         """PEs of the axis."""
-        return self.builder.width if self.axis == "x" else self.builder.height
+        return extent(self.builder, self.axis)
 
     def launch(self, root: Expr, source: MeshBuffer | View, target: MeshBuffer, handle: str) -> None:
         """Begin a broadcast of the root's ``source`` into the others' ``target``; the root copies its own."""
@@ -114,15 +108,15 @@ class Gather:
     @classmethod
     def over(cls, builder: MeshBuilder, axis: str) -> Gather:
         """The gather of an axis of at least two PEs; its streams are declared once."""
-        parts = builder.width if axis == "x" else builder.height
+        parts = extent(builder, axis)
         streams = []
         for name, senders, last, ahead, behind in (
             ("up", (0, parts - 1), (parts - 1, parts), *AXIS_PORTS[axis]),
             ("down", (1, parts), (0, 1), *reversed(AXIS_PORTS[axis])),
         ):
             routes = [
-                StreamRoute(_span(builder, axis, *senders), "RAMP", (ahead,)),
-                StreamRoute(_span(builder, axis, *last), behind, ("RAMP",)),
+                StreamRoute(along(builder, axis, (*senders, 1)), "RAMP", (ahead,)),
+                StreamRoute(along(builder, axis, (*last, 1)), behind, ("RAMP",)),
             ]
             streams.append(builder.stream(f"gather.{axis}.{name}", routes))
         return cls(builder, axis, *streams)
@@ -130,7 +124,7 @@ class Gather:
     def launch(self, tiles: MeshBuffer, slot: int) -> None:
         """Begin to gather: PE p's tile lies at elements ``p * slot`` on of its ``tiles``, where everyone gets it."""
         builder, at = self.builder, Name(self.axis)
-        parts = builder.width if self.axis == "x" else builder.height
+        parts = extent(builder, self.axis)
         up_port, down_port = AXIS_PORTS[self.axis]
         own = tiles.at(at * slot, slot)
         below = tiles.at((at - 1) * slot, (at, -slot), (slot, 1))
@@ -150,7 +144,7 @@ class Gather:
     def settle(self) -> None:
         """Wait for all tiles, and leave the routers as they were."""
         builder, at = self.builder, Name(self.axis)
-        parts = builder.width if self.axis == "x" else builder.height
+        parts = extent(builder, self.axis)
         up_port, down_port = AXIS_PORTS[self.axis]
         for name, color, sends, takes, ahead in (
             ("up", self.up, at.lt(parts - 1), at.gt(0), up_port),

@@ -22,8 +22,8 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.inner_walk import Cut, Operand, emit_walk
 from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.ring import Ring
-from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
+from meshc.kernels.ring import Ring, extent
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,13 @@ class Topology:
     logical: Callable[[ExprLike, int], Expr]
     physical: Callable[[ExprLike, int], Expr]
 
+    def along(self, builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
+        """This PE's colors on the ring of an axis (none where the axis is one PE)."""
+        return self.ring(builder, axis, reverse) if extent(builder, axis) > 1 else Ring(as_expr(0), as_expr(0))
+
     def position(self, builder: MeshBuilder, axis: str) -> Expr:
         """This PE's logical position on the axis, as a parameter."""
-        parts = builder.width if axis == "x" else builder.height
-        return builder.param(f"logical_{axis}", self.logical(Name(axis), parts))
+        return builder.param(f"logical_{axis}", self.logical(Name(axis), extent(builder, axis)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def align(builder: MeshBuilder, topology: Topology, tile: MeshBuffer, second: Me
         return
     turn = builder.param("align_turn", topology.position(builder, "y") * width // height)
     backward = (turn * 2).gt(width)
-    forward_ring, reverse_ring = topology.ring(builder, "x", False), topology.ring(builder, "x", True)
+    forward_ring, reverse_ring = topology.along(builder, "x"), topology.along(builder, "x", reverse=True)
     on = Ring(
         builder.param("align_send", select(backward, reverse_ring.send, forward_ring.send)),
         builder.param("align_receive", select(backward, reverse_ring.receive, forward_ring.receive)),
@@ -115,8 +118,8 @@ def emit_systolic(op: Operation, lowering: Lowering, topology: Topology) -> None
     w_tile = lowering.temporary("w_tile", lowering.operand, w_cut.size, columns)
     w_next = lowering.temporary("w_next", lowering.operand, w_cut.size, columns) if height > 1 else w_tile
     builder.emit("copy", w_tile, weights.view())
-    x_feed = RingFeed(builder, "x", topology.ring(builder, "x", False), tile, x_next)
-    w_feed = RingFeed(builder, "y", topology.ring(builder, "y", False), w_tile, w_next)
+    x_feed = RingFeed(builder, "x", topology.along(builder, "x"), tile, x_next)
+    w_feed = RingFeed(builder, "y", topology.along(builder, "y"), w_tile, w_next)
     if width == height:
         with builder.loop("s", width - 1):
             x_feed.launch()

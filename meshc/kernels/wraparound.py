@@ -10,20 +10,23 @@ that each directed link carries one tile a step. A reverse shift mirrors all of 
 from __future__ import annotations
 
 from meshc.kernels.builder import MeshBuilder, StreamRoute
-from meshc.kernels.ring import AXIS_PORTS, Ring
+from meshc.kernels.ring import AXIS_PORTS, Ring, along, extent
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, select
-from meshrt.program.model import Rect
 
 
 def wraparound_ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
     """Declare the line's ring (once) and give this PE's colors on it."""
-    parts = builder.width if axis == "x" else builder.height
+    parts = extent(builder, axis)
     up, down = AXIS_PORTS[axis]
     ahead, behind = (up, down) if reverse else (down, up)
     direction = "reverse" if reverse else "forward"
 
     def declare(name: str, routes: list[tuple[range, str, str]]) -> Expr:
-        given = [StreamRoute(_rect(builder, axis, at), source, (to,)) for at, source, to in routes if at and parts > 1]
+        given = [
+            StreamRoute(along(builder, axis, (at.start, at.stop, at.step)), source, (to,))
+            for at, source, to in routes
+            if at and parts > 1
+        ]
         return builder.stream(f"wraparound.{axis}.{direction}.{name}", given) if given else as_expr(0)
 
     # Every PE but the last one in the direction of travel sends to its neighbour.
@@ -56,9 +59,3 @@ def wraparound_ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> R
 def line_position(at: ExprLike, parts: int) -> Expr:
     """The logical position of a coordinate, and the coordinate of a logical position: itself."""
     return as_expr(at)
-
-
-def _rect(builder: MeshBuilder, axis: str, at: range) -> Rect:
-    if axis == "x":
-        return Rect(at.start, at.stop, 0, builder.height, at.step, 1)
-    return Rect(0, builder.width, at.start, at.stop, 1, at.step)

@@ -18,11 +18,11 @@ from meshc.passes.pipeline import run_pipeline
 from meshc.passes.place import Place
 from meshc.passes.plan_memory import PlanMemory
 from meshc.passes.select_kernels import SelectKernels
-from meshrt.program.check import check_program
+from meshrt.program.check import diagnose
 from meshrt.program.cost import element_cycles
 from meshrt.program.model import Program
 from meshrt.run import RunOptions, RunResult, run_program
-from meshrt.target import Target, load_target
+from meshrt.target import Target
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Product:
         passes = [SelectKernels(), Place(), AllocateColors(), PlanMemory()]
         run_pipeline(module, passes, PassContext(target=target))
         program = emit_program(module)
-        check_program(program, target, None)
+        assert not diagnose(program, target)
         return program
 
     def run(self, target: Target, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -85,8 +85,3 @@ class Product:
         (width, height), (m, k, _) = self.grid, self.size
         tile = Block(m, height).tile * Block(k, width).tile
         return int(self.time(target).clocks.max()) - element_cycles(target, "move", tile, DTYPE_POLICY[self.dtype][0])
-
-
-def tiny(**changes: object) -> Target:
-    """The target for tests."""
-    return load_target("tiny")
