@@ -33,8 +33,8 @@ class Case:
     height: int
     kernel: str = "relayout.exchange"
 
-    def program(self) -> Program:
-        """The program: ``relayout`` is its one operation, the port ``tiles`` gives [height, width, elements]."""
+    def program(self, given_out: bool = True) -> Program:
+        """The program: the port ``tiles`` gives [height, width, elements]; without it, nothing but the relayout."""
         region = Operation(
             "mesh.region",
             attributes={"name": "main", "width": self.width, "height": self.height, "origin": (0, 0)},
@@ -50,7 +50,8 @@ class Case:
         lowering.values[op.operands[0]] = placed.buffer
         with builder.scope(0):
             kernel.emit(op, lowering)
-        self._give_out(builder, lowering.buffer_of(op.result))
+        if given_out:
+            self._give_out(builder, lowering.buffer_of(op.result))
         builder.finish()
         module = Module("mesh")
         module.attributes["ops"] = (("relayout", ""), ("output", ""))
