@@ -4,6 +4,10 @@ A layout maps (PE coordinate ``p`` along the axis, local element ``i``) to the g
 index, as index expressions, so that kernels can place weights, mask padding and number
 outputs without ever listing a PE. A place without an element maps to an index outside
 the dimension (negative or past its end), where placements read zero.
+
+``place`` goes the other way: from a global index to ``p * tile + i``, the number of its
+place when the tiles of the axis are numbered one after the other. ``bounds`` are a lowest
+index and one past a highest between which everything lies that PE p holds.
 """
 
 from __future__ import annotations
@@ -44,6 +48,45 @@ class Block(ParametricType):
         """The global index at local place ``i`` of PE ``p``."""
         return as_expr(p) * self.tile + i
 
+    def place(self, index: ExprLike) -> Expr:
+        """The number of the place of a global index."""
+        return as_expr(index)
+
+    def bounds(self, p: ExprLike) -> tuple[Expr, Expr]:
+        """Between which indices (half open) lies what PE ``p`` holds."""
+        first = as_expr(p) * self.tile
+        return first, first + self.tile
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated(ParametricType):
+    """Everything in every PE of the axis: nothing is cut."""
+
+    mnemonic: ClassVar[str] = "replicated"
+    positional: ClassVar[tuple[str, ...]] = ("extent", "parts")
+
+    extent: int
+    parts: int
+
+    @property
+    def tile(self) -> int:
+        return self.extent
+
+    @property
+    def padded(self) -> int:
+        """Places of one PE, since all hold the same: there is no padding."""
+        return self.extent
+
+    def index(self, p: ExprLike, i: ExprLike) -> Expr:
+        return as_expr(i)
+
+    def place(self, index: ExprLike) -> Expr:
+        """The place in the first PE, one of those that hold the index."""
+        return as_expr(index)
+
+    def bounds(self, p: ExprLike) -> tuple[Expr, Expr]:
+        return as_expr(0), as_expr(self.extent)
+
 
 @dataclass(frozen=True, slots=True)
 class Cyclic(ParametricType):
@@ -79,6 +122,14 @@ class Cyclic(ParametricType):
         block = i // self.width * self.parts + p
         # A slot past the last block must not alias a real element of another PE.
         return select(binary("<", block, self.blocks), block * self.width + i % self.width, -1)
+
+    def place(self, index: ExprLike) -> Expr:
+        index = as_expr(index)
+        block = index // self.width
+        return block % self.parts * self.tile + block // self.parts * self.width + index % self.width
+
+    def bounds(self, p: ExprLike) -> tuple[Expr, Expr]:
+        return as_expr(p) * self.width, as_expr(self.extent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,5 +250,32 @@ class Heads(ParametricType):
             valid = binary(">=", dim, 0) if self.columns * self.pairs != self.all_pairs or self.head_dim % 2 else 1
         return select(valid, whole, -1)
 
+    def place(self, index: ExprLike) -> Expr:
+        index = as_expr(index)
+        head, dim = index // self.head_dim, index % self.head_dim
+        half, pair = self._half_and_pair(dim)
+        kv = head // self.per_kv
+        p = kv // self.kv_local * self.columns + pair // self.pairs
+        local_head = kv % self.kv_local * self.per_kv + head % self.per_kv
+        return p * self.tile + (local_head * 2 + half) * self.pairs + pair % self.pairs
 
-Layout = Block | Cyclic | Heads
+    def bounds(self, p: ExprLike) -> tuple[Expr, Expr]:
+        features = self.heads_local * self.head_dim
+        first = self.group(p) * features
+        return first, first + features
+
+    def _half_and_pair(self, dim: Expr) -> tuple[Expr, Expr]:
+        """Which half of which pair a dimension within a head is: :meth:`dim` the other way."""
+        turning = self.rotary // 2
+        rest = max(1, ceil_div(self.head_dim - self.rotary, 2))
+        passed = dim - self.rotary
+        if not turning:
+            return passed // rest, passed % rest
+        half, pair = (dim % 2, dim // 2) if self.interleaved else (dim // turning, dim % turning)
+        if self.rotary == self.head_dim:
+            return half, pair
+        rotated = dim.lt(self.rotary)
+        return select(rotated, half, passed // rest), select(rotated, pair, passed % rest + turning)
+
+
+Layout = Block | Cyclic | Heads | Replicated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from meshc.dialects.layout import Block, Heads, Layout
@@ -12,23 +12,42 @@ from meshc.ir.types import ParametricType
 
 @dataclass(frozen=True, slots=True)
 class ShardType(ParametricType):
-    """A sharded value: dtype, tokens over y, features over x (``shard<"f32", block<64, 8>, block<96, 8>>``)."""
+    """A sharded value: dtype, what lies over y, what lies over x (``shard<"f32", block<64, 8>, block<96, 8>>``).
+
+    Tokens lie over y and features over x; where ``transposed``, tokens over x and features
+    over y. The layouts' parts are the rows and columns of PEs that hold the value: a
+    rectangle whose north-west corner is at ``origin`` (column, row), the whole grid unless
+    it says otherwise. Only ``tile.relayout`` takes and gives shards that are transposed,
+    replicated or in a part of the grid.
+    """
 
     mnemonic: ClassVar[str] = "shard"
     positional: ClassVar[tuple[str, ...]] = ("dtype", "y", "x")
 
     dtype: str
-    y: Block
+    y: Layout
     x: Layout
+    transposed: bool = False
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Tokens and features in each PE, padding included."""
+        """Elements along y and along x in each PE, padding included: tokens and features unless transposed."""
         return self.y.tile, self.x.tile
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tokens and features of the whole value."""
+        return (self.x.extent, self.y.extent) if self.transposed else (self.y.extent, self.x.extent)
 
     def with_dtype(self, dtype: str) -> ShardType:
         """The same shards in another dtype."""
-        return ShardType(dtype, self.y, self.x)
+        return replace(self, dtype=dtype)
+
+    def plain(self, tokens: int, width: int, height: int) -> bool:
+        """Whether it is cut as all kernels but relayouts want it: tokens in blocks over all rows, features over x."""
+        upright = not self.transposed and self.origin == (0, 0)
+        return upright and self.y == Block(tokens, height) and self.x.parts == width
 
 
 def shard_of(value: Value) -> ShardType:

@@ -2,7 +2,8 @@
 
 Every activation is two-dimensional, tokens by features: tokens (batch folded in, sequence
 by sequence) are cut over y, features over x, each by its layout. What a PE holds of a
-value is the rectangle ``y.tile`` by ``x.tile``, padding included. Weights stay whole
+value is the rectangle ``y.tile`` by ``x.tile``, padding included. ``tile.relayout`` moves a
+value to any other layout: see :class:`~meshc.dialects.shard.ShardType`. Weights stay whole
 source tensors here; the kernel that consumes one decides where its pieces lie.
 """
 
@@ -14,7 +15,7 @@ from meshc.dialects import graph_rules
 from meshc.dialects import tile_rules as rules
 from meshc.dialects.elementwise import BINARY, UNARY
 from meshc.dialects.functions import FUNCTIONS
-from meshc.dialects.layout import Block, Cyclic, Heads
+from meshc.dialects.layout import Block, Cyclic, Heads, Replicated
 from meshc.dialects.shard import ShardType
 from meshc.ir.spec import ANY, Count, Dialect, OpSpec, exactly, optional, required
 
@@ -142,6 +143,13 @@ _ROWS = (
         check=rules.elementwise,
     ),
     OpSpec(
+        "tile.relayout",
+        "the same tensor in another layout, the other way round, replicated, or in another rectangle of the grid",
+        operands=exactly(1),
+        attributes=(_ALGORITHM,),
+        check=rules.relayout,
+    ),
+    OpSpec(
         "tile.repeat",
         "its region, count times; the operands start the carried values",
         operands=ANY,
@@ -164,7 +172,7 @@ _ROWS = (
 )
 
 #: The classes that the text of a tile-level value type may name.
-TILE_TYPES = (ShardType, Block, Cyclic, Heads)
+TILE_TYPES = (ShardType, Block, Cyclic, Heads, Replicated)
 
 #: The tile level.
 TILE = Dialect.of("tile", (*_TILE_FUNCTIONS, *_ROWS), TILE_TYPES)

@@ -15,7 +15,10 @@ from meshc.ir.spec import Check
 
 
 def function(op: Operation) -> str | None:
-    """Its arguments are the model's inputs, whole: token ids of every sequence. All shards are cut for its grid."""
+    """Its arguments are the model's inputs, whole: token ids of every sequence.
+
+    All shards are cut for its grid, but for those on either side of a relayout.
+    """
     width, height, *ids = (op.attributes[key] for key in ("width", "height", "batch", "sequence"))
     if min(width, height, *ids) < 1:
         return "its extents must be positive"
@@ -23,10 +26,11 @@ def function(op: Operation) -> str | None:
         if not isinstance(value.type, TensorType) or value.type.shape != tuple(ids):
             return f"an argument is not a tensor of {ids[0]} x {ids[1]} token ids"
     for inner in op.walk():
-        for result in inner.results:
-            kind = result.type
-            if isinstance(kind, ShardType) and (kind.x.parts, kind.y) != (width, Block(ids[0] * ids[1], height)):
-                return f"{inner.name} gives a shard that is not cut for {width} x {height} PEs and these tokens"
+        if inner.name == "tile.relayout":
+            continue
+        for values, does in ((inner.results, "gives"), (inner.operands, "takes")):
+            if not all(v.type.plain(ids[0] * ids[1], width, height) for v in values if isinstance(v.type, ShardType)):
+                return f"{inner.name} {does} a shard that is not cut for {width} x {height} PEs and these tokens"
     return None
 
 
@@ -124,6 +128,20 @@ def gemm_transposed(op: Operation) -> str | None:
     if reason is None and not isinstance(op.result.type.x, Block | Cyclic):  # type: ignore[attr-defined]
         return "its result must lie in blocks"
     return reason
+
+
+def relayout(op: Operation) -> str | None:
+    """A shard and the same one elsewhere: as many tokens and features, corners in the grid."""
+    reason = shards()(op)
+    if reason is not None:
+        return reason
+    source, target = (value.type for value in (*op.operands, *op.results))
+    assert isinstance(source, ShardType) and isinstance(target, ShardType)
+    if source.shape != target.shape:
+        return "its operand has {} tokens of {} features, its result {} of {}".format(*source.shape, *target.shape)
+    if min(*source.origin, *target.origin) < 0:
+        return "the corner of a shard lies outside the grid"
+    return None
 
 
 def output(op: Operation) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshc.kernels.builder import MeshBuilder, StreamRoute
-from meshrt.program.expr import Expr, ExprLike, Name, as_expr, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
 from meshrt.program.model import Rect
 
 #: Ports of an axis: (toward higher coordinates, toward lower ones).
@@ -38,9 +38,8 @@ def logical(p: ExprLike, parts: int) -> Expr:
 def physical(o: ExprLike, parts: int) -> Expr:
     """Physical coordinate of logical position ``o`` (0 <= o < parts)."""
     o = as_expr(o)
-    odd = 2 * o - 1
-    even = (2 * parts - 2 * o) % (2 * parts)
-    return select(o.le(parts // 2), select(o.eq(0), 0, odd), even)
+    # The odd ones rise from 1 (and 0 stays), the even ones fall from the far end: the lower of the two lines.
+    return minimum(maximum(2 * o - 1, 0), 2 * parts - 2 * o)
 
 
 @dataclass(frozen=True, slots=True)

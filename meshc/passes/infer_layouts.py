@@ -5,7 +5,9 @@ values that they join form classes (union-find). Linear operations end a class: 
 takes any layout in and gives any out. Each class then gets the layout that its most
 demanding operation asks for: attention (its operands and result lie by heads), rotations
 and norms of single heads (a pair, a head lies in one place), what the caller wishes, and
-where nothing asks, plain blocks.
+where nothing asks, plain blocks. Where a class has its layout already and another
+operation asks for a different one, that operation works in its own: its operands are moved
+there and its result back (``tile.relayout``).
 """
 
 from __future__ import annotations
@@ -15,27 +17,44 @@ from dataclasses import dataclass, field
 
 from meshc.dialects.layout import Block, Heads, Layout
 from meshc.ir.core import Module, Operation, TensorType, Value
-from meshrt.diagnostics import MeshError
 
 #: Operations whose result need not lie as their operands do.
 _FREE = ("func", "return", "graph.weight", "graph.positions", "graph.embedding", "graph.linear", "graph.yield")
 
 
-def infer_layouts(module: Module, columns: int, wishes: Mapping[Value, Layout] | None = None) -> dict[Value, Layout]:
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """The feature layout of every value, and where an operation works in another one.
+
+    ``taken`` are the layouts in which an operation takes its operands (by their number),
+    ``given`` those in which it gives its result, where they are not those of the values.
+    """
+
+    values: Mapping[Value, Layout]
+    taken: Mapping[tuple[Operation, int], Layout] = field(default_factory=dict)
+    given: Mapping[Operation, Layout] = field(default_factory=dict)
+
+    def result(self, op: Operation) -> Layout:
+        """The layout in which an operation gives its only result."""
+        return self.given.get(op, self.values[op.result])
+
+
+def infer_layouts(module: Module, columns: int, wishes: Mapping[Value, Layout] | None = None) -> Layouts:
     """The feature layout of every activation in the module, for ``columns`` PEs along x.
 
     ``wishes`` are layouts that are better for some values, granted where nothing speaks
-    against it. Raises M0403 where one value would need two layouts.
+    against it.
     """
     operations = list(module.walk())
     demands = _Demands(_classes(operations))
     rotations = {demands.classes.find(op.result): op for op in operations if op.name == "graph.rope"}
     for op in operations:
         if op.name == "graph.attention":
-            q, k, v = (demands.classes.find(operand) for operand in op.operands)
-            layouts = attention_layouts(op, columns, rotations.get(k) or rotations.get(q))
-            for value, layout in zip((q, k, v, op.result), layouts, strict=True):
-                demands.ask(value, layout, op)
+            q, k, _ = (demands.classes.find(operand) for operand in op.operands)
+            *taken, given = attention_layouts(op, columns, rotations.get(k) or rotations.get(q))
+            for number, layout in enumerate(taken):
+                demands.take(op, number, layout)
+            demands.give(op, given)
     for op in operations:
         if op.name == "graph.rope":
             a = op.attributes
@@ -50,7 +69,8 @@ def infer_layouts(module: Module, columns: int, wishes: Mapping[Value, Layout] |
         demands.wish(value, layout)
     values = [r for op in operations for r in op.results if op.name != "graph.weight"]
     values += [argument for op in operations for block in op.regions for argument in block.args]
-    return {v: demands.granted(v) or Block(_features(v), columns) for v in values if _features(v)}
+    granted = {v: demands.granted(v) or Block(_features(v), columns) for v in values if _features(v)}
+    return Layouts(granted, demands.taken, demands.given)
 
 
 def attention_layouts(op: Operation, columns: int, rope: Operation | None) -> tuple[Heads, Heads, Heads, Heads]:
@@ -111,25 +131,32 @@ def _classes(operations: list[Operation]) -> _Classes:
 
 @dataclass(slots=True)
 class _Demands:
-    """The layout that each class must have, and the operation that asked for it."""
+    """The layout that each class must have, and the operations that must work in another one."""
 
     classes: _Classes
-    asked: dict[Value, tuple[Layout, Operation]] = field(default_factory=dict)
+    asked: dict[Value, Layout] = field(default_factory=dict)
     wished: dict[Value, Layout] = field(default_factory=dict)
+    taken: dict[tuple[Operation, int], Layout] = field(default_factory=dict)
+    given: dict[Operation, Layout] = field(default_factory=dict)
 
-    def ask(self, value: Value, layout: Layout, op: Operation) -> None:
-        """Demand a layout for the value's class."""
-        known, first = self.asked.setdefault(self.classes.find(value), (layout, op))
-        if known != layout:
-            raise _conflict(first, op)
+    def take(self, op: Operation, number: int, layout: Layout) -> None:
+        """An operation takes an operand in a layout, which its class gets if it has none yet."""
+        if self.asked.setdefault(self.classes.find(op.operands[number]), layout) != layout:
+            self.taken[op, number] = layout
+
+    def give(self, op: Operation, layout: Layout) -> None:
+        """An operation gives its result in a layout, which its class gets if it has none yet."""
+        if self.asked.setdefault(self.classes.find(op.result), layout) != layout:
+            self.given[op] = layout
 
     def ask_heads(self, op: Operation, layout: Heads, any_rotation: bool = False) -> None:
-        """Demand a layout by heads of that size and rotation (of any, if so) for an operation's result."""
-        known, first = self.asked.setdefault(self.classes.find(op.result), (layout, op))
+        """An operation on heads of that size and rotation (of any, if so) keeps the layout of its operand."""
+        known = self.asked.setdefault(self.classes.find(op.result), layout)
         alike = isinstance(known, Heads) and known.head_dim == layout.head_dim
         turned = any_rotation or (isinstance(known, Heads) and _rotation(known) == _rotation(layout))
         if not (alike and turned):
-            raise _conflict(first, op)
+            self.take(op, 0, layout)
+            self.give(op, layout)
 
     def wish(self, value: Value, layout: Layout) -> None:
         self.wished.setdefault(self.classes.find(value), layout)
@@ -137,21 +164,11 @@ class _Demands:
     def granted(self, value: Value) -> Layout | None:
         """What was asked for the value's class, or else wished."""
         root = self.classes.find(value)
-        return self.asked[root][0] if root in self.asked else self.wished.get(root)
+        return self.asked.get(root) or self.wished.get(root)
 
 
 def _rotation(layout: Heads) -> tuple[int, bool]:
     return layout.rotary, layout.interleaved
-
-
-def _conflict(first: Operation, second: Operation) -> MeshError:
-    return MeshError(
-        "M0403",
-        f"a value would have to lie in two layouts at once, for {first.name} and {second.name}",
-        place=second.location.place,
-        notes=[f"{op.name} stands in {op.location}" for op in (first, second) if op.location],
-        helps=["put a linear layer between the two uses; moving a value between layouts is not supported"],
-    )
 
 
 def _features(value: Value) -> int:

@@ -28,7 +28,8 @@ class Tile(Pass):
     Needs: the graph level, every operation one that a kernel covers (raises M0402 otherwise).
 
     Does: batch and sequence become one token axis in blocks over y; features lie over x as
-    :func:`~meshc.passes.infer_layouts.infer_layouts` finds; linear operations on the same
+    :func:`~meshc.passes.infer_layouts.infer_layouts` finds, and ``tile.relayout`` moves a value
+    that one operation needs in another layout; linear operations on the same
     input become one ``tile.gemm``, so that the input is aligned and shifted once; a linear
     whose result leaves the model, or whose weight is an embedding table, becomes
     ``tile.gemm_transposed``, which takes the table where the lookup needs it. Values that
@@ -100,6 +101,8 @@ class _Conversion:
         self.transposed = self._transposed_products(module)
         self.layouts = infer_layouts(module, width, self.transposed)
         self.merged: set[Operation] = set()
+        #: Values that were moved to another layout, by the block for which they were.
+        self.moved: dict[tuple[Value, Layout, IRBlock], Value] = {}
 
     def _transposed_products(self, module: Module) -> dict[Value, Layout]:
         """Results of linears that are best computed with the weight as a token table, and how these then lie."""
@@ -163,8 +166,7 @@ class _Conversion:
             case "graph.rms_norm" | "graph.layer_norm" | "graph.glu":
                 self._simple(op, f"tile.{short}", op.operands, op.attributes, builder)
             case "graph.rope":
-                operands = [self.values[op.operands[0]], self._phases(op)]
-                self._map(op.results, builder.create("tile.rope", operands, [self._shard(op.result)]))
+                self._one(op, "tile.rope", [*self._taken(op, op.operands[:1], builder), self._phases(op)], {}, builder)
             case "graph.attention":
                 attributes = {**op.attributes, "sequence": self.sequence}
                 self._simple(op, "tile.attention", op.operands, attributes, builder)
@@ -188,13 +190,37 @@ class _Conversion:
             self.values[old] = made
 
     def _shard(self, value: Value) -> ShardType:
-        return ShardType(DTYPE_POLICY[self.dtype][1], self.tokens, self.layouts[value])
+        return self._lying(self.layouts.values[value])
+
+    def _lying(self, layout: Layout) -> ShardType:
+        return ShardType(DTYPE_POLICY[self.dtype][1], self.tokens, layout)
 
     def _simple(
         self, op: Operation, name: str, operands: Sequence[Value], attributes: Mapping[str, object], builder: Builder
     ) -> None:
         """One operation for one, with these of its operands."""
-        self._map(op.results, builder.create(name, self._mapped(operands), [self._shard(op.result)], attributes))
+        self._one(op, name, self._taken(op, operands, builder), attributes, builder)
+
+    def _one(
+        self, op: Operation, name: str, operands: Sequence[Value], attributes: Mapping[str, object], builder: Builder
+    ) -> None:
+        """One operation for one, on these values; its result is moved where it must lie otherwise than it is given."""
+        given = self._lying(self.layouts.result(op))
+        made = builder.create(name, operands, [given], attributes)
+        wanted = self._shard(op.result)
+        self._map(op.results, made if given == wanted else builder.create("tile.relayout", made.results, [wanted]))
+
+    def _taken(self, op: Operation, operands: Sequence[Value], builder: Builder) -> list[Value]:
+        """Operands as the operation takes them: moved where they lie in another layout."""
+        taken = self._mapped(operands)
+        for number, value in enumerate(taken):
+            layout = self.layouts.taken.get((op, number))
+            if layout is not None:
+                key = value, layout, builder.block
+                if key not in self.moved:
+                    self.moved[key] = builder.create("tile.relayout", [value], [self._lying(layout)]).result
+                taken[number] = self.moved[key]
+        return taken
 
     def _weight(self, value: Value, builder: Builder) -> Value:
         """The tile weight of a graph weight, which may stand further down in the text."""
@@ -222,7 +248,7 @@ class _Conversion:
     def _phases(self, op: Operation) -> Value:
         """Cosines and sines of a rotation, made once for all rotations alike (next to the frequencies)."""
         frequencies = self.values[op.operands[2]]
-        type, scale = self._shard(op.result), op.attributes.get("scale", 1.0)
+        type, scale = self._lying(self.layouts.result(op)), op.attributes.get("scale", 1.0)
         assert isinstance(type.x, Heads) and frequencies.op is not None and frequencies.op.parent is not None
         block = frequencies.op.parent
         for user in block.ops:
@@ -264,7 +290,7 @@ class _Conversion:
 
     def _is_transposed(self, op: Operation) -> bool:
         """Whether a linear that is best computed with a token table got the layout that this gives."""
-        return op.result in self.transposed and self.layouts[op.result] == self.transposed[op.result]
+        return op.result in self.transposed and self.layouts.values[op.result] == self.transposed[op.result]
 
     def _joins(self, op: Operation, first: Operation) -> bool:
         """Whether a linear can be computed together with another one on the same input."""

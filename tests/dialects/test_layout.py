@@ -1,11 +1,12 @@
 """Layouts put every global index at exactly one place."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshc.dialects.layout import Block, Cyclic, Heads
-from meshrt.program.expr import evaluate
+from meshc.dialects.layout import Block, Cyclic, Heads, Replicated
+from meshrt.program.expr import Name, evaluate
 
 LAYOUTS = [
     Block(17, 5),
@@ -36,6 +37,27 @@ def test_bijection(layout):
     assert sorted(places(layout)) == list(range(layout.extent))
 
 
+def assert_ways_back(layout):
+    p, i = np.indices((layout.parts, layout.tile))
+    index = np.broadcast_to(evaluate(layout.index(Name("p"), Name("i")), {"p": p, "i": i}, {}), p.shape)
+    place = np.broadcast_to(evaluate(layout.place(Name("g")), {"g": index}, {}), p.shape)
+    held = (index >= 0) & (index < layout.extent)
+    assert (place[held] == (p * layout.tile + i)[held]).all()
+    low, high = (np.broadcast_to(evaluate(bound, {"p": p}, {}), p.shape) for bound in layout.bounds(Name("p")))
+    assert ((low <= index) & (index < high))[held].all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_a_place_leads_back_to_its_index_which_lies_within_the_bounds(layout):
+    assert_ways_back(layout)
+
+
+def test_replicated_holds_everything_everywhere():
+    layout = Replicated(6, 3)
+    assert sorted(places(layout)) == sorted(list(range(6)) * 3)
+    assert [evaluate(layout.place(i), {}, {}) for i in range(6)] == list(range(6))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     parts=st.integers(1, 12),
@@ -48,6 +70,7 @@ def test_bijection(layout):
 def test_heads_of_any_size(parts, kv_heads, per_kv, head_dim, rotary, interleaved):
     layout = Heads(parts, kv_heads, per_kv, head_dim, min(2 * rotary, head_dim // 2 * 2), interleaved)
     assert sorted(places(layout)) == list(range(layout.extent))
+    assert_ways_back(layout)
 
 
 def test_rotary_pairs_share_a_pe():
