@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from meshrt.diagnostics import Place
-from meshrt.engines.rectangles import describe
 from meshrt.program.model import Instruction, Program
+from meshrt.program.rectangles import describe
 
 _PORT_NAMES = ("N", "E", "S", "W", "RAMP")
 _DTYPE_NAMES = ("f32", "f16", "bf16", "i32")
