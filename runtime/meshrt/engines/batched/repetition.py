@@ -16,7 +16,7 @@ all that goes along by several rounds at once.
 
 from __future__ import annotations
 
-from meshrt.engines.batched.pointers import i64_at
+from meshrt.engines.pointers import i64_at
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_LINKS,
