@@ -17,6 +17,7 @@ import numpy as np
 from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
 from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
+from meshrt.engines.faults import Fault
 from meshrt.engines.loading.scalars import check_scalars
 from meshrt.manifest import Manifest, TensorBinding
 from meshrt.program.check import check_program
@@ -37,6 +38,8 @@ class RunOptions:
     ``timing_only`` keeps time and computes nothing: it needs neither weights nor inputs, and
     has no outputs. An ``until`` then takes ``until_rounds`` rounds, and loops that repeat
     themselves are skipped over, exactly, unless ``fast_forward`` is off.
+
+    ``faults`` are injected into the run, by the reference engine only.
     """
 
     engine: str = DEFAULT_ENGINE
@@ -47,6 +50,7 @@ class RunOptions:
     per_layer: bool = False
     until_rounds: int | None = None
     fast_forward: bool = True
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ def run_program(
         max_cycles=options.max_cycles,
         text=text,
         **_timing(options),
+        **_faults(options),
     )
     progress.stage("running")
     finished = machine.run(progress)
@@ -166,6 +171,17 @@ def _timing(options: RunOptions) -> dict[str, Any]:
     if not options.timing_only:
         return {}
     return {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
+
+
+def _faults(options: RunOptions) -> dict[str, Any]:
+    """What only an engine that injects faults is told. Raises M0541 for another one."""
+    if not options.faults:
+        return {}
+    if options.engine != "reference":
+        raise MeshError(
+            "M0541", f"the {options.engine} engine injects no faults", helps=["run it on the reference engine"]
+        )
+    return {"faults": options.faults}
 
 
 def _bind_inputs(
