@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.compiled import inline, internal
-from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
-from meshrt.engines.pointers import i32_at
+from meshrt.engines.loading.codes import RAMP, SIDES
+from meshrt.engines.pointers import first_bit, i32_at
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
@@ -23,6 +23,7 @@ from meshrt.engines.reference.core.records import (
     B_COLORS,
     B_EVENTS,
     B_QUEUE,
+    B_SHIFT,
     B_SLOT,
     B_WHEEL,
     ERROR_FULL,
@@ -60,7 +61,6 @@ from meshrt.engines.reference.core.records import (
     P_QUEUES,
     Q_COUNT,
     Q_HEAD,
-    Q_KEPT,
     Q_RING,
     Q_THERE,
     QUEUES,
@@ -221,21 +221,21 @@ def want_no_more(r, link, color, time):
 @internal
 def want_outputs(r, channel, time):
     """The first word at the port that a channel's route accepts waits for the route's outputs."""
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
-    for port in range(PORTS):
-        if outputs >> port & 1:
-            want(r, router * LINKS + port, color, time)
+    while outputs != 0:
+        want(r, router * LINKS + first_bit(outputs), color, time)
+        outputs &= outputs - 1
 
 
 @internal
 def want_no_outputs(r, channel, time):
     """No word waits for the outputs of a channel's route."""
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
-    for port in range(PORTS):
-        if outputs >> port & 1:
-            want_no_more(r, router * LINKS + port, color, time)
+    while outputs != 0:
+        want_no_more(r, router * LINKS + first_bit(outputs), color, time)
+        outputs &= outputs - 1
 
 
 # Queues.
@@ -299,7 +299,7 @@ def has_room(r, channel, port):
 @internal
 def wake_feeder(r, channel, port, time):
     """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     if port == INTO_PE:
         link = router * LINKS + TO_PE
     elif port == RAMP:
@@ -334,5 +334,4 @@ def remove_first(r, channel, port, time):
     q[at + Q_HEAD] = 0 if head == r[X_QUEUE_WORDS] else head
     q[at + Q_COUNT] -= 1
     q[at + Q_THERE] -= 1
-    q[at + Q_KEPT] = 0
     wake_feeder(r, channel, port, time)
