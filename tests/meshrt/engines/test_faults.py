@@ -148,7 +148,7 @@ def any_fault(draw: st.DrawFn, width: int, height: int, cycles: int) -> Fault:
     return kind(x, y, side, cycle)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(sorted(SUBJECTS)), st.sampled_from([1, 6, 13]), st.sampled_from(["f32", "f16"]))
 def test_any_fault_is_noticed_or_changes_nothing(draws, name, elements, dtype):
     program, data, wanted, cycles = subject(name, elements, dtype)

@@ -40,6 +40,7 @@ from meshrt.engines.reference.core.records import (
     A_WHEEL_COUNTS,
     B_ACTIVE,
     B_COLORS,
+    B_SHIFT,
     B_SLOT,
     B_WHEEL,
     BEGIN_OUT,
@@ -64,6 +65,7 @@ from meshrt.engines.reference.core.records import (
     H_HOST_IN,
     H_HOSTS,
     H_LATEST,
+    H_STALLED,
     H_STATUS,
     H_TAKERS,
     H_TIME,
@@ -137,7 +139,7 @@ def turn_routes(r, channel, time):
         if port >= 0:
             there = q[queue_at(r, channel, port) + Q_THERE]
             if port != RAMP and (there != 0 or r[f + F_MIDWAY] != 0):
-                router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+                router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
                 fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
                 return
             if there != 0:
@@ -183,7 +185,7 @@ def land(r, time):
         channel, port = r[entries + i] // QUEUES, r[entries + i] % QUEUES
         arrive(r, channel, port, time)
         if r[X_CHECKED] != 0:
-            r[r[A_ARRIVED] + link_into(r, channel // r[B_COLORS], port)] += 1
+            r[r[A_ARRIVED] + link_into(r, channel >> r[B_SHIFT], port)] += 1
     r[r[A_WHEEL_COUNTS] + slot] = 0
     r[H_FLYING] -= count
 
@@ -219,6 +221,8 @@ def send_from_host(r, time):
         if r[X_CHECKED] != 0:
             seal(words, w, ZERO - 1, source)
         r[H_HOST_IN] += 1
+        # The host could send a word in every cycle: one that comes later has found its queue full.
+        r[H_STALLED] += 1 if time > words[w + W_INDEX] else 0
         append(r, channel, port, word)
         arrive(r, channel, port, time)
         if r[o + O_SENT] < r[o + O_WORDS]:
@@ -252,7 +256,7 @@ def take_words(r, time):
                 take(r, channel, time)
             elif r[f + F_TRIED] != time + 1:
                 if r[v + V_FULL] != 0:
-                    call_at(r[P_SETTLE], r[P_SELF], channel // r[B_COLORS] * LINKS + FROM_PE, time)
+                    call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
                 if r[f + F_TRIED] != time + 1:
                     take_through(r, channel, time)
             if r[H_STATUS] != FINISHED:
@@ -344,7 +348,7 @@ def run(header_at, least_words, cycles):
         busy = move_words(r, time) or eager
         if r[H_STATUS] != FINISHED:
             return
-        if r[X_MAX_CYCLES] >= 0 and max(r[H_LATEST], time) > r[X_MAX_CYCLES]:
+        if r[X_MAX_CYCLES] >= 0 and max(time, r[H_LATEST]) > r[X_MAX_CYCLES]:
             r[H_STATUS] = ERROR_MAX_CYCLES
             return
         following = next_cycle(r, time, busy)
