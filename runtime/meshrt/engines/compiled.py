@@ -23,7 +23,7 @@ _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
 
 _ENGINES = Path(__file__).parent
-_IMPORT = re.compile(r"^(?:from|import) meshrt\.engines\.([\w.]+)(?: import ([\w, ()\n]+))?", re.M)
+_IMPORT = re.compile(r"^(?:from|import) meshrt\.engines\.([\w.]+)(?: import (\([^)]*\)|[^\n(]*))?", re.M)
 
 
 @cache

@@ -13,14 +13,13 @@ from meshrt.engines.loading.placement import load_placements, to_dtype
 from meshrt.engines.loading.ports import check_input, edge_counts, entries
 from meshrt.engines.reference.core import clock
 from meshrt.engines.reference.core import records as rec
-from meshrt.engines.reference.core.pes import NO_LAYER, ROW_KEY
-from meshrt.engines.reference.costs import cycles_of_key
+from meshrt.engines.reference.executed import Executed
 from meshrt.engines.reference.failures import Explainer
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowering, route_config
 from meshrt.engines.reference.state import make_state
 from meshrt.engines.result import Finished, Row
-from meshrt.program.cost import words
+from meshrt.program.cost import price, words
 from meshrt.program.expr import Int
 from meshrt.program.model import Instruction, Port, Program, Region
 from meshrt.progress import Progress
@@ -206,15 +205,16 @@ class Machine:
     def _answer(self, status: int) -> None:
         """A cost or a row of counts that compiled code asked for."""
         header = self._state.header
-        key = [int(v) for v in header[rec.H_KEY : rec.H_KEY + 6]]
+        key = [int(v) for v in header[rec.H_KEY : rec.H_KEY + 7]]
         if status == rec.WANTS_ROW:
-            op, layer = key[1], key[2]
+            _, op, layer, *_ = key
+            if len(self._rows) == len(self._state.tables["rows"]):
+                raise MeshError("M0531", f"the program has more than {len(self._rows):,} operations and layers")
             value = len(self._rows)
-            self._rows.append(Row(op, None if layer == NO_LAYER else layer))
-            assert key[0] == ROW_KEY
+            self._rows.append(Row(op, None if layer == rec.NO_LAYER else layer))
         else:
-            value = cycles_of_key(self._target, self._lowered.instructions[key[0]], *key[1:])
-        clock.remember(self._state.at, *key, value)
+            value = price(self._target, Executed.of(self._lowered.instructions, key).events)
+        self._state.answer(key, value)
 
     def _outputs(self) -> dict[str, np.ndarray]:
         """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""
@@ -249,7 +249,14 @@ class Machine:
         for row, counts in zip(self._rows, tables["rows"].tolist(), strict=False):
             row.cycles, row.busy, row.macs = counts[rec.N_CYCLES], counts[rec.N_BUSY], counts[rec.N_MACS]
             row.instructions, row.words = counts[rec.N_INSTRUCTIONS], counts[rec.N_WORDS]
-            row.waits = counts[rec.N_WAITS]
+            row.waits, row.word_hops = counts[rec.N_WAITS], counts[rec.N_HOPS]
+        for entry in state.costs[state.costs[:, rec.K_USED] != 0].tolist():
+            if entry[rec.K_CALL] != rec.ROW_CALL:
+                done = Executed.of(self._lowered.instructions, entry[rec.K_CALL : rec.K_CYCLES])
+                row, count = self._rows[entry[rec.K_ROW]], entry[rec.K_COUNT]
+                row.sram_bytes += count * done.sram_bytes
+                for cause, times in done.events.items():
+                    row.events[cause] += count * times
         routed = tables["channels"][:, rec.F_CONFIG].reshape(state.pes, -1) != 0
         links = tables["links"][:, rec.L_WORDS].reshape(state.pes, rec.LINKS)
         return Finished(

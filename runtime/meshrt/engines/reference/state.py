@@ -9,6 +9,7 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.codes import SIDES
+from meshrt.engines.reference.core import counts
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.core.arithmetic import calculate
 from meshrt.engines.reference.core.operands import D_SIZE, SCRATCH
@@ -20,8 +21,8 @@ from meshrt.program import cost
 from meshrt.program.model import Region
 from meshrt.target import Target
 
-#: Entries of the table of costs and rows of counts, and rows.
-_HASH, _ROWS = 1 << 16, 1 << 14
+#: Entries of the table of costs at the beginning, and rows of counts.
+_COSTS, _ROWS = 1 << 12, 1 << 17
 #: Words and pending route changes at the beginning; words grow when they are needed.
 _WORDS_PER_PE, _TURNS_PER_PE = 32, 16
 #: Routers keep the colors that wait for a link in one number of 64 bits, and words are two elements at most.
@@ -42,6 +43,7 @@ class State:
     memory: np.ndarray
     words: np.ndarray
     free: np.ndarray
+    costs: np.ndarray
     least_words: int
     kept: list[np.ndarray] = field(default_factory=list)
 
@@ -58,6 +60,17 @@ class State:
         self.header[rec.P_WORDS] = words.ctypes.data
         self.header[rec.P_FREE] = free.ctypes.data
         self.header[rec.H_WORDS_FREE] = count + old
+
+    def answer(self, key: Sequence[int], value: int) -> None:
+        """Enter what compiled code asked for in the table of costs, which is never more than half full."""
+        entries = self.costs[self.costs[:, rec.K_USED] != 0]
+        if 2 * len(entries) >= len(self.costs):
+            self.costs = np.zeros((2 * len(self.costs), rec.K_SIZE), np.int64)
+            for entry in entries.tolist():
+                counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *entry[rec.K_CALL :])
+            self.header[rec.P_COSTS] = self.costs.ctypes.data
+            self.header[rec.B_COSTS] = len(self.costs)
+        counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *key, value, 0)
 
 
 def check_target(target: Target, colors: Sequence[int]) -> None:
@@ -111,7 +124,6 @@ def make_state(
         rec.A_WHEEL_COUNTS: ("wheel_counts", wheel, 1),
         rec.A_EVENTS: ("events", events, 1),
         rec.A_ROWS: ("rows", _ROWS, rec.N_SIZE),
-        rec.A_HASH: ("hash", _HASH, 8),
         rec.A_ENVIRONMENT: ("environment", *environment.shape),
         rec.A_COUNTERS: ("counters", pes, lowered.depth),
         rec.A_STEPS: ("steps", *lowered.steps.shape),
@@ -160,6 +172,7 @@ def make_state(
     layout.empty(memory)
     scratch = np.zeros(layout.largest + 16, np.float32)
     numbers = lowered.numbers.copy()
+    costs = np.zeros((_COSTS, rec.K_SIZE), np.int64)
     least = 6 * pes * widest + places + 2
     first_words = least + pes * _WORDS_PER_PE
     words = np.zeros((first_words, rec.W_SIZE), np.int64)
@@ -171,6 +184,7 @@ def make_state(
         rec.P_MEMORY: memory,
         rec.P_SCRATCH: scratch,
         rec.P_IMMEDIATES: numbers,
+        rec.P_COSTS: costs,
     }
     sizes = {
         rec.B_PES: pes,
@@ -184,8 +198,7 @@ def make_state(
         rec.B_NAMES: environment.shape[1],
         rec.B_DEPTH: lowered.depth,
         rec.B_DECLARED: len(declared),
-        rec.B_HASH: _HASH,
-        rec.B_ROWS: _ROWS,
+        rec.B_COSTS: _COSTS,
         rec.B_EVENTS: events,
         rec.X_QUEUE_WORDS: target.queue_words,
         rec.X_LINK_WORDS: target.link_words_per_cycle,
@@ -224,6 +237,7 @@ def make_state(
         memory=memory,
         words=words,
         free=free,
+        costs=costs,
         least_words=least,
         kept=[arena, scratch, numbers],
     )

@@ -29,7 +29,6 @@ from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_EVENTS,
-    A_HASH,
     A_HOSTS,
     A_MOVES,
     A_PLACES,
@@ -39,7 +38,6 @@ from meshrt.engines.reference.core.records import (
     A_WHEEL_COUNTS,
     B_ACTIVE,
     B_COLORS,
-    B_HASH,
     B_SLOT,
     B_WHEEL,
     BEGIN_OUT,
@@ -342,17 +340,3 @@ def run(header_at, least_words, cycles):
         if following < 0:
             return
         r[H_TIME] = following
-
-
-@native
-def remember(header_at, call, dtypes, a, b, c, d, value):
-    """What Python says a cost or a row of counts is."""
-    r = i64_at(header_at)
-    table, mask = r[A_HASH], r[B_HASH] - 1
-    at = (call * 31 + dtypes * 7 + a * 1009 + b * 9176 + c * 31337 + d * 65599) & mask
-    while r[table + at * 8] != 0:
-        at = (at + 1) & mask
-    entry = table + at * 8
-    r[entry] = 1
-    r[entry + 1], r[entry + 2], r[entry + 3] = call, dtypes, a
-    r[entry + 4], r[entry + 5], r[entry + 6], r[entry + 7] = b, c, d, value

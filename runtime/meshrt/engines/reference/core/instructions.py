@@ -5,6 +5,7 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at
+from meshrt.engines.reference.core.counts import count_one, entry_of
 from meshrt.engines.reference.core.expressions import value_of
 from meshrt.engines.reference.core.held import hold, release, watch
 from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
@@ -32,7 +33,6 @@ from meshrt.engines.reference.core.operands import (
 from meshrt.engines.reference.core.queues import accepts, channel_at, fail, push_event
 from meshrt.engines.reference.core.records import (
     A_COLORS,
-    A_HASH,
     A_INSTRUCTIONS,
     A_PES,
     A_ROWS,
@@ -40,7 +40,6 @@ from meshrt.engines.reference.core.records import (
     A_VIEWS,
     B_COLOR_LIMIT,
     B_COLORS,
-    B_HASH,
     B_MOVES,
     DONE,
     E_BLOCKED,
@@ -71,7 +70,6 @@ from meshrt.engines.reference.core.records import (
     FILL,
     FINISHED,
     GATHER_FORM,
-    H_KEY,
     H_ROUTE_WRITES,
     H_STATUS,
     H_TURN_FREE,
@@ -129,7 +127,6 @@ from meshrt.engines.reference.core.records import (
     V_STRIDE,
     V_WORDS,
     WAIT,
-    WANTS_COST,
     X_ASYNC_MOVES,
     X_CHECKED,
     X_INPUT_QUEUES,
@@ -140,30 +137,6 @@ from meshrt.engines.reference.core.records import (
     X_SETUP,
     ZERO,
 )
-
-
-@internal
-def cost_of(r, call, dtypes, a, b, c, d):
-    """Cycles of an instruction of these sizes, or -1 where Python has not said yet what they are."""
-    table, mask = r[A_HASH], r[B_HASH] - 1
-    at = (call * 31 + dtypes * 7 + a * 1009 + b * 9176 + c * 31337 + d * 65599) & mask
-    while True:
-        entry = table + at * 8
-        if r[entry] == 0:
-            break
-        if (
-            r[entry + 1] == call
-            and r[entry + 2] == dtypes
-            and r[entry + 3] == a
-            and r[entry + 4] == b
-            and r[entry + 5] == c
-            and r[entry + 6] == d
-        ):
-            return r[entry + 7]
-        at = (at + 1) & mask
-    r[H_STATUS] = WANTS_COST
-    r[H_KEY], r[H_KEY + 1], r[H_KEY + 2], r[H_KEY + 3], r[H_KEY + 4], r[H_KEY + 5] = call, dtypes, a, b, c, d
-    return ZERO - 1
 
 
 @internal
@@ -209,22 +182,36 @@ def prepare(r, i, pe, call):
             fail(r, ERROR_OPERANDS, pe, ZERO - 1, call, ROTATE, ZERO)
 
 
+@inline
+def dtypes_of(r, i):
+    """The dtypes of all operands in one number; 7 stands for a number and for none."""
+    dtypes = ZERO
+    for which in range(4):
+        o = r[A_VIEWS] + which * SIZE
+        known = which < r[i + I_COUNT] and is_view(r, o)
+        dtypes |= (r[o + DTYPE] if known else 7) << (3 * which)
+    return dtypes
+
+
 @internal
-def cycles_of(r, i, call):
-    """Cycles of an arithmetic instruction whose operands are resolved."""
+def cycles_of(r, i, call, row):
+    """Cycles of an instruction whose operands are resolved, which is counted as executed once more.
+
+    A move over the fabric takes as long as it takes, and is only counted.
+    """
     base, form = r[A_VIEWS], r[i + I_FORM]
-    o, a = base, base + SIZE
-    if form == EXCHANGE:
-        return r[X_ISSUE]
+    o, a, b = base, base + SIZE, base + 2 * SIZE
+    dtypes = dtypes_of(r, i)
     if form == PRODUCT_FORM:
         rank = r[o + DIMS]
         batch = ZERO + 1
         for d in range(rank - 2):
             batch *= r[o + EXTENT + d]
         m, n, k = r[o + EXTENT + rank - 2], r[o + EXTENT + rank - 1], r[a + EXTENT + rank - 1]
-        return cost_of(r, call, r[o + DTYPE] + 4 * r[a + DTYPE], batch, m, k, n)
-    elements = r[a + COUNT] if form == REDUCTION_FORM else r[o + COUNT]
-    return cost_of(r, call, r[o + DTYPE], elements, ZERO, ZERO, ZERO)
+        return count_one(r, entry_of(r, call, row, dtypes, batch, m, k, n))
+    read = r[a + COUNT] if form == REDUCTION_FORM else ZERO
+    looked_up = r[b + COUNT] if form == GATHER_FORM else ZERO
+    return count_one(r, entry_of(r, call, row, dtypes, r[o + COUNT], read, looked_up, ZERO))
 
 
 @internal
@@ -247,7 +234,7 @@ def touch(r, i, pe, call):
 @internal
 def compute(r, i, pe, call, row):
     """An arithmetic instruction; gives its cycles."""
-    cycles = cycles_of(r, i, call)
+    cycles = cycles_of(r, i, call, row)
     if r[H_STATUS] != FINISHED:
         return ZERO
     if r[X_CHECKED] != 0:
@@ -288,6 +275,9 @@ def launch(r, i, pe, call, row):
     if r[X_CHECKED] != 0:
         watch(r, i, pe, call)
     touch(r, i, pe, call)
+    if r[H_STATUS] != FINISHED:
+        return False
+    cycles_of(r, i, call, row)
     if r[H_STATUS] != FINISHED:
         return False
     blocking = r[i + I_HANDLE] < 0

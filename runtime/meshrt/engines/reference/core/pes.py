@@ -5,8 +5,9 @@ from __future__ import annotations
 from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
+from meshrt.engines.reference.core.counts import entry_of
 from meshrt.engines.reference.core.expressions import value_of
-from meshrt.engines.reference.core.instructions import cost_of, execute
+from meshrt.engines.reference.core.instructions import execute
 from meshrt.engines.reference.core.moves import advance
 from meshrt.engines.reference.core.operands import AT, DTYPE, STACK, reads, resolve
 from meshrt.engines.reference.core.queues import push_event
@@ -30,10 +31,14 @@ from meshrt.engines.reference.core.records import (
     H_STATUS,
     HEAD,
     JUMP,
+    K_CYCLES,
     N_BUSY,
     N_SIZE,
+    NO_LAYER,
+    P_COSTS,
     P_MEMORY,
     REPEAT,
+    ROW_CALL,
     RUN_PE,
     RUNNING,
     S_DEPTH,
@@ -52,9 +57,6 @@ from meshrt.engines.reference.core.records import (
     ZERO,
 )
 
-#: A call number that stands for "which row of counts" in the table of costs, and one for "no layer".
-ROW_KEY, NO_LAYER = -1, -(1 << 62)
-
 
 @inline
 def row_of(r, s, pe):
@@ -62,10 +64,11 @@ def row_of(r, s, pe):
     layer = ZERO + NO_LAYER
     if r[X_PER_LAYER] != 0 and r[s + S_DEPTH] > 0:
         layer = r[r[A_COUNTERS] + pe * r[B_DEPTH]]
-    row = cost_of(r, ROW_KEY + ZERO, r[s + S_OP], layer, ZERO, ZERO, ZERO)
-    if r[H_STATUS] == WANTS_COST:
+    entry = entry_of(r, ZERO + ROW_CALL, r[s + S_OP], layer, ZERO, ZERO, ZERO, ZERO)
+    if entry < 0:
         r[H_STATUS] = WANTS_ROW
-    return row
+        return ZERO
+    return i64_at(r[P_COSTS])[entry + K_CYCLES]
 
 
 @inline

@@ -175,7 +175,20 @@ S_SIZE = 5
 EXECUTE, ENTER, HEAD, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(8)
 
 # A row of counts.
-(N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_SIZE) = range(7)
+(N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_HOPS, N_SIZE) = range(8)
+
+# An entry of the table of costs: what was executed, how many cycles it takes each time, and how often it was. The
+# same table says which row of counts an op has.
+K_USED = 0
+K_CALL = 1
+K_ROW = 2
+K_DTYPES = 3  # those of the operands, three bits each
+K_SIZES = 4  # four of them
+K_CYCLES = 8
+K_COUNT = 9
+K_SIZE = 10
+#: The call of an entry that says which row of counts an op has, and "no layer" in it.
+ROW_CALL, NO_LAYER = -1, -(1 << 62)
 
 # The header, at index 0. Counters:
 H_TIME = 1
@@ -200,8 +213,8 @@ H_CALL = 19
 H_COLOR = 20
 H_A = 21
 H_B = 22
-H_KEY = 23  # .. six numbers
-H_FLYING = 29  # words that are on their way to a queue
+H_KEY = 23  # .. seven numbers
+H_FLYING = 33  # words that are on their way to a queue
 H_LIVE = 30  # words that exist
 H_STAMP = 31  # of the marks of SRAM
 H_MOST = 32  # the most words that ever existed at once
@@ -225,7 +238,6 @@ H_MOST = 32  # the most words that ever existed at once
     A_WHEEL_COUNTS,
     A_EVENTS,
     A_ROWS,
-    A_HASH,
     A_ENVIRONMENT,
     A_COUNTERS,
     A_STEPS,
@@ -242,11 +254,11 @@ H_MOST = 32  # the most words that ever existed at once
     A_COLORS,
     A_VIEWS,
     A_MARKS,
-) = range(40, 75)
+) = range(40, 74)
 # .. arrays of their own:
-P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_SELF = range(80, 87)
+P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(76, 84)
 # .. addresses of compiled functions:
-P_CALCULATE, P_RUN_PE, P_SETTLE = range(87, 90)
+P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
 # .. sizes:
 (
     B_PES,
@@ -260,11 +272,10 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(87, 90)
     B_NAMES,
     B_DEPTH,
     B_DECLARED,
-    B_HASH,
-    B_ROWS,
+    B_COSTS,
     B_SRAM,
     B_EVENTS,
-) = range(90, 105)
+) = range(90, 104)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,

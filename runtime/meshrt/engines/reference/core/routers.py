@@ -68,6 +68,7 @@ from meshrt.engines.reference.core.records import (
     LAST,
     LINKS,
     N_CYCLES,
+    N_HOPS,
     N_SIZE,
     O_BASE,
     O_COUNT,
@@ -252,6 +253,7 @@ def pass_word(r, router, color, time):
             words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
             set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
             continue
+        r[r[A_ROWS] + words[this * W_SIZE + W_ROW] * N_SIZE + N_HOPS] += 1
         beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
         if beyond < 0:
             leave(r, router, color, output, this, time + r[X_HOP])
