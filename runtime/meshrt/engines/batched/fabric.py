@@ -22,6 +22,7 @@ from meshrt.engines.batched.records import (
     A_NEIGHBOURS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_STACK,
     A_SWITCHED,
     B_PES,
@@ -46,7 +47,6 @@ from meshrt.engines.batched.records import (
     ERROR_ROUTE_RACE,
     F_BEFORE,
     F_CHUNK,
-    F_CONFIG,
     F_ENTERED,
     F_OWN,
     F_PASSED,
@@ -295,7 +295,7 @@ def follow(r, memory, m):
     depth = ZERO
     while r[C_ERROR] == 0:
         f = r[A_CHANNELS] + (color * r[B_PES] + router) * F_SIZE
-        config = r[f + F_CONFIG]
+        config = r[r[A_ROUTES] + color * r[B_PES] + router]
         sides = ZERO
         if (config & 7) != port + 1:
             send = park(r, memory, m, words, router, port, first, last, distance, send)

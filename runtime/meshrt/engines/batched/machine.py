@@ -12,6 +12,7 @@ from meshrt.engines.batched.fast_forward import FastForward
 from meshrt.engines.batched.held import WatchedPreparer
 from meshrt.engines.batched.hostio import Outputs, feed
 from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
 from meshrt.engines.batched.prepare import Preparer
@@ -29,7 +30,6 @@ from meshrt.engines.batched.records import (
     E_CLOCK,
     E_HOPS,
     E_STAGES,
-    F_CONFIG,
     L_WORDS,
     SIDES,
 )
@@ -122,7 +122,7 @@ class Machine:
                 pes = rect_pes(route.rect, region, base)
                 dense = int(tables.color_numbers[route.color])
                 config = route_config(route.source, route.destinations)
-                tables.channels[dense * tables.pe_count + pes, F_CONFIG] = config
+                tables.routes[dense * tables.pe_count + pes] = config
             if not self._timing_only:
                 for row, pes in load_placements(region, r, base, names, sram, tables.memory, weights):
                     sram.claim(tables.memory_at, row, pes.astype(np.int32), True)
@@ -149,11 +149,13 @@ class Machine:
         runs = [
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
-        forward = None
-        if self._timing_only and self._fast_forward and not self._checked:
+        lanes = forward = None
+        if self._timing_only and not self._checked:
+            lanes = Lanes(self._tables, self._metrics, self._target)
+        if lanes is not None and self._fast_forward:
             sizes = [r.width * r.height for r in self._program.regions]
             bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
-            forward = FastForward(self._tables, self._metrics, runs, bounds, self._per_layer, self._max_cycles)
+            forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -165,12 +167,15 @@ class Machine:
             self._check,
             self._max_cycles,
             self._until_rounds if self._timing_only else None,
+            lanes,
             forward,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
             scheduler.start(i, self._sets.intern(r, np.sort(pes)))
         scheduler.run(progress)
+        if lanes is not None:
+            lanes.leave(for_good=True)
         stuck = scheduler.waiting()
         if len(stuck):
             raise self._explain.deadlock(stuck)
@@ -187,8 +192,9 @@ class Machine:
         if len(clocks) and int(clocks.max()) >= cycles:
             cycles = int(clocks.max())
             last = tables.pes[clocks == cycles]
-            stages, hops = min(zip(last[:, E_STAGES].tolist(), last[:, E_HOPS].tolist(), strict=True))
-        routed = (tables.channels[:, F_CONFIG] != 0).reshape(tables.colors, -1)
+            stages = int(last[:, E_STAGES].min())
+            hops = int(last[last[:, E_STAGES] == stages, E_HOPS].min())
+        routed = (tables.routes != 0).reshape(tables.colors, -1)
         return Finished(
             outputs=self._outputs.collect(),
             cycles=cycles,

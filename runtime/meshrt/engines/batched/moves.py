@@ -13,6 +13,7 @@ from meshrt.engines.batched.records import (
     A_METRICS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_SLOTS,
     A_WOKEN,
     A_WORK,
@@ -24,6 +25,7 @@ from meshrt.engines.batched.records import (
     C_ERROR,
     C_HOST_IN,
     C_LATEST,
+    C_POSTED,
     C_ROUTE_WRITES,
     C_STALLED,
     C_WOKEN,
@@ -56,7 +58,6 @@ from meshrt.engines.batched.records import (
     F_CHUNK,
     F_CHUNK_FIRST,
     F_CHUNK_LAST,
-    F_CONFIG,
     F_ELEMENTS,
     F_ENTERED,
     F_OWN,
@@ -260,8 +261,9 @@ def start_route(r, g, pe, color, config):
     if r[f + F_PASSED] >= since:
         fail(r, ERROR_ROUTE_RACE, pe, color, r[g + G_CALL], r[f + F_PASSED], since)
         return
-    r[f + F_BEFORE] = r[f + F_CONFIG] & 7
-    r[f + F_CONFIG] = config
+    route = r[A_ROUTES] + color * r[B_PES] + pe
+    r[f + F_BEFORE] = r[route] & 7
+    r[route] = config
     r[f + F_SINCE] = since
     r[r[A_WOKEN] + r[C_WOKEN]] = pe
     r[C_WOKEN] += 1
@@ -333,6 +335,7 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
     r[q + P_START] = c_last + period
     r[q + P_STATE] += DONE - FLYING
     r[f + F_POST_HEAD] = r[q + P_NEXT]
+    r[C_POSTED] -= 1
     r[f + F_ENTERED] += words
     r[f + F_CHUNK] = r[f + F_TAKEN]
     r[f + F_TAKEN] += words

@@ -10,7 +10,7 @@ from meshrt.engines.batched import moves
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.operands import Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet
-from meshrt.engines.batched.prepared import Prepared
+from meshrt.engines.batched.prepared import Move, Prepared
 from meshrt.engines.batched.records import (
     BLOCKING,
     DO_RECEIVE,
@@ -107,16 +107,21 @@ class Fabric:
         groups: dict[int, int] = {}
         what = DO_SEND if kind == SEND else DO_RECEIVE
 
+        def group(row: int) -> int:
+            g = groups.get(row)
+            if g is None:
+                g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool)
+            return g
+
         def run(row: int) -> None:
             if owned:
                 sram.own(operand.row, pes, operand.covers and kind == STREAM_COPY)
             if watched:
                 sram.touch(tables.memory_at, pes, reads, writes, operand.covers, instruction)
-            g = groups.get(row)
-            if g is None:
-                g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool)
+            g = group(row)
             moves.move(tables.records_at, tables.memory_at, what, g, members, color, outs, addresses, offsets, paths)
 
+        move = Move(kind, handle, n, dtype, words, period, color, number, group, paths)
         return Prepared(
             pes,
             run,
@@ -124,6 +129,7 @@ class Fabric:
             blocking=handle == BLOCKING,
             events=cost.fabric_events(instruction.opcode, n, operand.dtype_name, handle != BLOCKING),
             sram_bytes=fabric_bytes(instruction.opcode, n, operand.dtype_name),
+            move=move,
         )
 
     def _wait(self, instruction, number, pes, handles) -> Prepared:

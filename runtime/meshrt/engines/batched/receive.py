@@ -34,6 +34,8 @@ from meshrt.engines.batched.records import (
     BF16,
     BLOCKING,
     C_LATEST,
+    C_POSTED,
+    C_QUEUED,
     C_STALLED,
     C_WOKEN,
     DONE,
@@ -351,6 +353,7 @@ def take(r, memory, f, p, direct, d_first, d_last, d_hops):
             hops = r[m + M_HOPS] + r[m + M_DISTANCE]
             if k == here:
                 r[f + F_MESSAGE_HEAD] = r[m + M_NEXT]
+                r[C_QUEUED] -= 1
                 free_message(r, m)
             else:
                 r[m + M_ADDR] += k
@@ -378,6 +381,7 @@ def deliver(r, memory, m, words, f, first, last, hops):
         if p == 0 or (direct == 0 and r[r[p + P_GROUP] + G_N] > r[f + F_ELEMENTS]):
             return
         r[f + F_POST_HEAD] = r[p + P_NEXT]
+        r[C_POSTED] -= 1
         take(r, memory, f, p, direct, first, last, hops)
         if direct != 0:
             return

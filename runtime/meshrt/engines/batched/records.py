@@ -117,7 +117,6 @@ W_SEND = 2
 N_SIZE = 9
 
 # A channel: one color at one PE and its router. The fields that every message meets share a cache line.
-F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
 F_POST_HEAD = 1  # moves that wait for words
 F_ELEMENTS = 2  # elements that have arrived and were not taken
 F_ENTERED = 3  # words that ever arrived
@@ -220,6 +219,8 @@ C_LAST_HOPS = 20  # critical path of the latest host output
 C_LAST_STAGES = 21
 C_LAST_OUT = 22
 C_PARKED = 23  # messages parked at routers
+C_QUEUED = 24  # messages that lie at PEs
+C_POSTED = 25  # moves that wait for words
 # .. where the tables start, for P PEs, C dense colors, H handles and B buffers:
 A_PES = 32  # P records E
 A_CHANNELS = 33  # C * P records F
@@ -241,6 +242,7 @@ A_MESSAGES = 48  # records M
 A_NODES = 49  # records N
 A_CELLS = 50  # B * P addresses: where each buffer of a PE lies in ``memory``
 A_POOLS = 51  # heads of the lists of free rows
+A_ROUTES = 52  # C * P routes: source port + 1, plus 8 times the mask of destination ports; 0 for none
 # .. sizes:
 B_PES = 56
 B_COLORS = 57

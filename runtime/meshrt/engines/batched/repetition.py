@@ -16,12 +16,12 @@ all that goes along by several rounds at once.
 
 from __future__ import annotations
 
-from meshrt.engines.pointers import i64_at
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_LINKS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_SLOTS,
     B_COLORS,
     B_HANDLES,
@@ -42,7 +42,6 @@ from meshrt.engines.batched.records import (
     F_CHUNK,
     F_CHUNK_FIRST,
     F_CHUNK_LAST,
-    F_CONFIG,
     F_ELEMENTS,
     F_ENTERED,
     F_MESSAGE_HEAD,
@@ -73,6 +72,7 @@ from meshrt.engines.batched.records import (
     M_N,
     M_NEXT,
     M_OWNER,
+    M_ROW,
     M_SEND,
     M_STAGES,
     M_WORDS,
@@ -101,6 +101,7 @@ from meshrt.engines.batched.records import (
     W_TARGET,
 )
 from meshrt.engines.compiled import inline, internal, native
+from meshrt.engines.pointers import i64_at
 
 # What a PE is doing: nothing any more, waiting in an instruction, or free to go on.
 ENDED, BLOCKED, RUNNABLE = 0, 1, 2
@@ -212,6 +213,7 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
         or a[m + M_WORDS] != b[n + M_WORDS]
         or a[m + M_DTYPE] != b[n + M_DTYPE]
         or a[m + M_CALL] != b[n + M_CALL]
+        or a[m + M_ROW] != b[n + M_ROW]
     ):
         return False
     if parked and (
@@ -255,11 +257,7 @@ def messages_repeat(a, b, head, base, shift, path, parked):
 def channel_repeats(a, b, f, blocking, base, shift, path):
     """A channel: its route, the moves, messages and sends that wait there; ``blocking`` are slots without a handle."""
     later = base + shift
-    if (
-        a[f + F_CONFIG] != b[f + F_CONFIG]
-        or a[f + F_ELEMENTS] != b[f + F_ELEMENTS]
-        or a[f + F_ENTERED] - a[f + F_TAKEN] != b[f + F_ENTERED] - b[f + F_TAKEN]
-    ):
+    if a[f + F_ELEMENTS] != b[f + F_ELEMENTS] or a[f + F_ENTERED] - a[f + F_TAKEN] != b[f + F_ENTERED] - b[f + F_TAKEN]:
         return False
     if (a[f + F_CHUNK_LAST] >= base - 1 or b[f + F_CHUNK_LAST] >= later - 1) and not (
         goes(a, b, f + F_CHUNK_FIRST, shift)
@@ -319,6 +317,8 @@ def repeats(before_at, now_at, kinds, frame, path):
     for color in range(b[B_COLORS]):
         for pe in range(frame[LOW], frame[HIGH]):
             channel = color * pes + pe
+            if a[b[A_ROUTES] + channel] != b[b[A_ROUTES] + channel]:
+                return False
             if not channel_repeats(a, b, b[A_CHANNELS] + channel * F_SIZE, blocking, base, shift, path):
                 return False
             if any_parked:

@@ -19,6 +19,7 @@ from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
 from meshrt.engines.batched.fast_forward import FastForward, Reading, Repetition, Round, Standing
 from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
 from meshrt.engines.batched.prepare import Preparer
@@ -62,6 +63,8 @@ class CodeRun:
     prepared: list[dict[tuple, list[Prepared]]] = field(default_factory=list)
     #: Handles of the waits that follow one another from a step on, where there are several.
     waits: dict[int, np.ndarray] = field(default_factory=dict)
+    #: The handle of each wait by itself.
+    waits_alone: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 #: Where a PE is: code, step, counters of the loops around it.
@@ -78,7 +81,12 @@ def code_run(
         used = _names_read(step.instruction) if isinstance(step, Execute) else frozenset()
         reads.append(tuple(i for i, name in enumerate(around) if name in used))
     waits = _joined_waits(linear, handles) if joins_waits else {}
-    return CodeRun(number, region, linear, handles, reads, names, [{} for _ in linear.steps], waits)
+    alone = {
+        at: np.array([handles[str(step.instruction.option("handle"))]], np.int64)
+        for at, step in enumerate(linear.steps)
+        if isinstance(step, Execute) and step.instruction.opcode == "wait"
+    }
+    return CodeRun(number, region, linear, handles, reads, names, [{} for _ in linear.steps], waits, alone)
 
 
 def _joined_waits(linear: LinearCode, handles: Mapping[str, int]) -> dict[int, np.ndarray]:
@@ -126,6 +134,7 @@ class Scheduler:
         check: Callable[[], None],
         max_cycles: int | None,
         until_rounds: int | None,
+        lanes: Lanes | None = None,
         forward: FastForward | None = None,
     ):
         self._tables = tables
@@ -139,6 +148,7 @@ class Scheduler:
         self._check = check
         self._max_cycles = max_cycles
         self._until_rounds = until_rounds
+        self._lanes = lanes
         self._forward = forward
         self._ready: dict[Place, list[PeSet]] = {}
         self._heap: list[tuple[tuple[int, ...], Place]] = []
@@ -345,9 +355,38 @@ class Scheduler:
     def _pay(self) -> None:
         if self._owed:
             assert self._owing is not None
-            moves.advance(self._tables.records_at, self._owing.pes, self._owed)
+            lanes = self._lanes
+            if lanes is None or not lanes.advance(self._owing, self._owed):
+                self._leave_lanes()
+                moves.advance(self._tables.records_at, self._owing.pes, self._owed)
             self._owed = 0
             self._count(self._owed_row)
+
+    def _leave_lanes(self) -> None:
+        if self._lanes is not None:
+            self._lanes.leave()
+
+    def _owed_with(self, pes: PeSet, row: int) -> int:
+        """Cycles owed that a pass over the lanes can take with it; others are paid first."""
+        if self._owed and (self._owing is not pes or self._owed_row != row):
+            self._pay()
+        return self._owed
+
+    def _in_lanes(self, run: CodeRun, at: int, pes: PeSet, row: int) -> int:
+        """Wait in the lanes for as many moves as follow one another; gives how many, 0 where that is for the records.
+
+        The records are brought up to date then.
+        """
+        lanes = self._lanes
+        if lanes is None or lanes.running is None:
+            return 0
+        for handles in (run.waits.get(at), run.waits_alone.get(at)):
+            if handles is not None and lanes.wait(pes, handles, row, self._owed_with(pes, row)):
+                self._owed = 0
+                self._count(row)
+                self._metrics.waited(row, len(handles) * len(pes))
+                return len(handles)
+        return 0
 
     def _count(self, row: int) -> None:
         latest = int(self._counters[C_LATEST])
@@ -374,7 +413,11 @@ class Scheduler:
 
     def _execute(self, run, at, step, counters, pes, row) -> list[tuple[Place, PeSet]]:
         waits = run.waits.get(at)
+        passed = self._in_lanes(run, at, pes, row)
+        if passed:
+            return [(self._goto(run, at + passed, counters), pes)]
         if waits is not None:
+            self._leave_lanes()
             self._pay()
             if moves.wait_all(self._tables.records_at, pes.pes, waits, row):
                 self._count(row)
@@ -393,7 +436,12 @@ class Scheduler:
         following = (run.number, at + 1, counters[: len(run.linear.loops[at + 1])])
         result = []
         for call in calls:
+            if call.move is not None and self._launch_in_lanes(call, row):
+                self._metrics.executed(row, call)
+                result.append((following, call.pes))
+                continue
             if call.fabric:
+                self._leave_lanes()
                 self._pay()
                 call.run(row)
                 self._count(row)
@@ -409,6 +457,13 @@ class Scheduler:
         if len(result) > 1:
             return [(following, self._sets.union([part for _, part in result]))]
         return result
+
+    def _launch_in_lanes(self, call: Prepared, row: int) -> bool:
+        if self._lanes is None or not self._lanes.launch(call, row, self.blocked, self._owed_with(call.pes, row)):
+            return False
+        self._owed = 0
+        self._count(row)
+        return True
 
     def _after(self, call: Prepared, following: Place) -> PeSet | None:
         """Members of a call that go on at once; the others get tickets, and those it woke go on elsewhere."""

@@ -23,6 +23,7 @@ from meshrt.engines.batched.records import (
     A_PES,
     A_PLACES,
     A_POOLS,
+    A_ROUTES,
     A_SLOTS,
     A_STACK,
     A_SWITCHED,
@@ -114,6 +115,7 @@ _STARTS = MappingProxyType(
         "nodes": A_NODES,
         "cells": A_CELLS,
         "pools": A_POOLS,
+        "routes": A_ROUTES,
     }
 )
 _NUMBERS = MappingProxyType(
@@ -161,6 +163,7 @@ class Tables:
     slots: np.ndarray
     cells: np.ndarray
     pools: np.ndarray
+    routes: np.ndarray
     parked: np.ndarray
     links: np.ndarray
     places: np.ndarray
@@ -217,6 +220,7 @@ def make_tables(
         "places": (place_count, O_SIZE),
         "metrics": (METRIC_ROWS, T_SIZE),
         "pools": (_POOLS, 1),
+        "routes": (count * pes, 1),
         "views": (_VIEWS, V_SIZE),
         "groups": (_GROUPS, G_SIZE),
         "woken": (pes, 1),
@@ -261,7 +265,7 @@ def make_tables(
     for dense, color in enumerate(colors):
         table["color_numbers"][color] = dense
     table["switched"][: len(switched), 0] = switched
-    flat = ("cells", "pools", "exits", "woken", "color_numbers")
+    flat = ("cells", "pools", "routes", "exits", "woken", "color_numbers")
     kept = ("pes", "channels", "slots", "parked", "links", "places", "metrics", "views", "groups")
     return Tables(
         memory_at=memory.ctypes.data,
