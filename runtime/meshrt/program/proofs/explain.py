@@ -37,6 +37,7 @@ from meshrt.program.proofs.records import (
     ERROR_SPLIT,
     ERROR_STALE,
     ERROR_TABLE,
+    ERROR_UNTIL,
     F_COLOR,
     F_EARLIER,
     F_INPUT,
@@ -172,6 +173,7 @@ class Explainer:
             ERROR_DIVISION: lambda: ("M0521", f"an index expression divides by zero on {at}"),
             ERROR_TABLE: lambda: ("M0520", f"an index expression reads outside a table on {at}"),
             ERROR_EXTENT: lambda: ("M0523", f"{opcode} on {at} moves {a} elements"),
+            ERROR_UNTIL: lambda: ("M0360", f"the rounds of an until on {at} leave its buffers differently"),
             ERROR_PENDING: lambda: (
                 "M0360",
                 f"more than {a} changes of one route on {at} may wait for words of the PE itself",

@@ -48,6 +48,7 @@ from meshrt.program.proofs.records import (
     H_CAPACITY,
     H_ERROR,
     H_GUARDED,
+    H_LOCAL,
     H_QUEUE,
     H_READY_MASK,
     H_READY_TAIL,
@@ -147,7 +148,7 @@ def words_of(s, n, dtype):
 def release(s, m, pe):
     """The PE has waited for move m, or the move was a blocking one."""
     s[m + M_STATE] = IDLE
-    if s[m + M_HANDLE] >= 0:
+    if s[m + M_HANDLE] >= 0 and s[H_LOCAL]:
         s[pe + P_MOVES] -= 1
         if s[m + M_KIND] != SEND:
             s[pe + P_IN] -= 1

@@ -92,7 +92,7 @@ class Induction:
 
     def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
         layout = state.layout
-        pes = state.pes[:, : layout.live_at + layout.live].copy()
+        pes = state.pes[:, : layout.names_at].copy()
         pes[paused, places] = 0
         channels = state.channels[:, :F_EPOCH].copy()
         channels[:, F_QUEUED] = 0

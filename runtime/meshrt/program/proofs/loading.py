@@ -57,6 +57,8 @@ from meshrt.program.proofs.records import (
     H_GRIDS,
     H_HANDLES,
     H_INPUT_QUEUES,
+    H_KEPT,
+    H_KEPT_SIZE,
     H_LIVE,
     H_LIVE_WIDTH,
     H_MOVES,
@@ -200,7 +202,7 @@ def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int) ->
 
     pes = table("pes", layout.pes, layout.pe_size)
     channels = table("channels", layout.pes * layout.colors, layout.channel_size)
-    moves = pes[:, layout.moves_at :].reshape(layout.pes, layout.handles + 1, M_SIZE)
+    moves = pes[:, layout.moves_at : layout.kept_at].reshape(layout.pes, layout.handles + 1, M_SIZE)
     queues = channels[:, F_QUEUES:].reshape(len(channels), QUEUES, layout.queue_size)
     sinks, sources = table("sinks", ports, X_SIZE), table("sources", ports, U_SIZE)
     assert np.shares_memory(moves, s) and (not queues.size or np.shares_memory(queues, s))
@@ -253,6 +255,8 @@ def _fill_header(prepared: Prepared, state: State, candidates: np.ndarray, alive
         H_LIVE: layout.live_at,
         H_GRIDS: layout.grids_at,
         H_MOVES: layout.moves_at,
+        H_KEPT: layout.kept_at,
+        H_KEPT_SIZE: layout.kept_size,
         H_PE_SIZE: layout.pe_size,
         H_CHANNEL_SIZE: layout.channel_size,
         H_QUEUE: layout.queue_size,

@@ -127,6 +127,11 @@ F_QUEUES = F_EXITS + SIDES
 MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
 
+# What a PE keeps for each loop around it while it runs alone: rounds so far, the round of which it remembers the state
+# (KEPT_NONE, KEPT_DONE), and that state.
+KEPT_ROUNDS, KEPT_AT, KEPT_STATE = range(3)
+KEPT_NONE, KEPT_DONE = -1, -2
+
 # Host sources and sinks.
 U_SIDE, U_LEFT, U_DTYPE, U_NEXT, U_PORT, U_CHANNEL, U_SIZE = range(7)
 X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
@@ -172,6 +177,9 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     H_QUEUE,
     H_LIVE_WIDTH,
     H_SCRATCH,
+    H_LOCAL,
+    H_KEPT,
+    H_KEPT_SIZE,
     A_PES,
     A_CHANNELS,
     A_STEPS,
@@ -193,7 +201,7 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     A_SOURCES,
     A_CHANGES,
     H_SIZE,
-) = range(59)
+) = range(62)
 
 # Errors that the execution itself meets.
 (
@@ -218,7 +226,8 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     ERROR_RACE_PASSED,
     ERROR_RACE_EARLY,
     ERROR_TOO_MANY_WORDS,
-) = range(21)
+    ERROR_UNTIL,
+) = range(22)
 
 #: Bits of a word of the liveness arrays; two are left so that none is the sign.
 LIVE_BITS = 62
