@@ -19,7 +19,7 @@ from meshc.kernels.collectives.line import whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
 from meshc.standalone.collective import collective_program
 from meshrt.run import RunOptions, run_program
-from meshrt.target import load_target
+from meshrt.target import Target, load_target
 
 #: An emulated figure lands where it is off by this share or this many cycles (2 T_R + 2), whichever is more.
 SHARE, CYCLES = 0.05, 6
@@ -131,12 +131,16 @@ def emulate(algorithm: Algorithm, width: int, height: int, words: int, engine: s
     if not (found == wanted).all():
         raise AssertionError(f"{algorithm.name} on {width} x {height} PEs with {words} words: wrong values")
     published = algorithm.cost(width, height, words).cycles(target.ramp_cycles, target.hop_cycles)
-    return Row(algorithm.name, width, height, words, published, _ended(result.clocks.reshape(height, width), words))
+    return Row(algorithm.name, width, height, words, published, _ended(result.clocks.reshape(height, width), words, target))
 
 
-def _ended(clocks: np.ndarray, words: int) -> int:
-    """When the last PE of the last row had its part: what it then sends to the south leaves one word a cycle."""
-    return int(clocks[-1].max()) - words
+def _ended(clocks: np.ndarray, words: int, target: Target) -> int:
+    """When the last PE of the last row had its part: what it then sends to the south leaves one word a cycle.
+
+    Where there are rows above, it turns its router for them, which is its last instruction.
+    """
+    turning = target.route_write_cycles if len(clocks) > 1 else 0
+    return int(clocks[-1].max()) - words - turning
 
 
 def rows(

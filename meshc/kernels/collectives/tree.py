@@ -3,9 +3,9 @@
 In round r, of the PEs left, every second one sends its partial result 2^r PEs toward the
 root, past PEs that have already sent: log2 P rounds. A PE takes the messages of rounds
 0, 1, .. in that order and then sends in its own round. The last message that it takes it
-may *store*, and then send the sum, or *stream*: add its own words as that message passes. Its
-router lets a message through only when the one before it has been taken: words that come
-early would take turns with those that are wanted on the RAMP, and wait in the PE's queue.
+may *store*, and then send the sum, or *stream*: add its own words as that message passes. When
+it has sent, it turns its router to pass the messages of later rounds, which take the same
+links: words that come early would take turns with those that are wanted.
 
 Cost, P PEs and B words: max(B log2 P, B P / (2 (P - 1)) log2 P + P - 1) + (2 T_R + 1) log2 P
 cycles. Contention B log2 P at the root, depth log2 P. With every round stored the rounds
@@ -16,7 +16,7 @@ average load, lies between the two; with the first two rounds after the leaves s
 met (``emit_stored``, docs/fidelity.md).
 
 Memory: none besides the data. Colors: one a round, log2 P. Critical path: the PEs at
-P/2, P/4, .. from the root. The routers end up open; :func:`rearm` closes them again.
+P/2, P/4, .. from the root. The routers end up passing; :func:`rearm` turns them back.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def _descend(builder: MeshBuilder, arm: Arm, data: MeshBuffer | View, op: str, s
     """What the PEs at multiples of 2^r do once they have all messages but that of round r - 1."""
     receive, stream_through = COMBINE[op]
     out = _stream(builder, arm, r)
-    at = builder.param("tree_distance", arm.distance)
-    if r > 1:
-        _open(builder, arm, r - 1)
+    at, rounds = builder.param("tree_distance", arm.distance), rounds_of(arm.length + 1)
     with builder.when((at % (2 << r)).ne(0)):
         if r == 0:
             builder.emit("send", data, color=out)
@@ -77,41 +75,35 @@ def _descend(builder: MeshBuilder, arm: Arm, data: MeshBuffer | View, op: str, s
             builder.emit("send", data, color=out)
         else:
             builder.emit(stream_through, data, in_=_stream(builder, arm, r - 1), out=out)
+        for later in range(r + 1, rounds):
+            builder.emit("route", color=_stream(builder, arm, later), from_=arm.outward, to=(arm.inward,))
     with builder.otherwise():
         if r > 0:
             builder.emit(receive, data, color=_stream(builder, arm, r - 1))
-        if r + 1 < rounds_of(arm.length + 1):
+        if r + 1 < rounds:
             _descend(builder, arm, data, op, stored_rounds, r + 1)
         else:
-            if r > 0:
-                _open(builder, arm, r)
             builder.emit(receive, data, color=out)
 
 
-def _open(builder: MeshBuilder, arm: Arm, r: int) -> None:
-    """Let the messages of round r through to the own PE."""
-    builder.emit("route", color=_stream(builder, arm, r), from_=arm.outward, to=("RAMP",))
-
-
 def rearm(builder: MeshBuilder, line: Line, root: int) -> None:
-    """Close the routers, for the same tree to run again: what a line has to know of this is in :mod:`.star`."""
+    """Turn the routers back, for the same tree to run again, as :mod:`meshc.kernels.collectives.star` explains."""
     inside = line.condition(builder)
     for arm in line.arms(root):
         for r in range(1, rounds_of(arm.length + 1)):
-            with builder.when(minimum(inside, (arm.distance % (2 << r)).eq(0))):
-                builder.emit("route", color=_stream(builder, arm, r), from_="RAMP", to=(arm.outward,))
+            with builder.when(minimum(inside, (arm.distance % (1 << r)).ne(0))):
+                builder.emit("route", color=_stream(builder, arm, r), from_="RAMP", to=(arm.inward,))
 
 
 def _stream(builder: MeshBuilder, arm: Arm, r: int) -> Expr:
-    """The messages of round r: from odd multiples of 2^r past all others to the even ones, closed but in round 0."""
+    """The messages of round r: from odd multiples of 2^r to the even ones, past others, which pass nothing at first."""
     far, stop = 1 << r, arm.length + 1
-    receivers = (arm.outward, "RAMP") if r == 0 else ("RAMP", arm.outward)
     routes = [
         *arm.routes(far, stop, 2 * far, "RAMP", arm.inward),
-        *arm.routes(0, stop, 2 * far, *receivers),
+        *arm.routes(0, stop, 2 * far, arm.outward, "RAMP"),
     ]
     for start, step in off_multiples(far):
-        routes += arm.routes(start, stop, step, arm.outward, arm.inward)
+        routes += arm.routes(start, stop, step, "RAMP", arm.inward)
     return builder.stream(f"tree.{arm.name}.{r}", routes)
 
 

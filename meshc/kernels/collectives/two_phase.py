@@ -13,7 +13,7 @@ its sum before it sends it on, meets the published cost there (docs/fidelity.md)
 
 Memory: none besides the data. Colors: four of the chains (:mod:`meshc.kernels.chain`), two
 more for the group roots. Critical path: Q - 1 streams, B words, Q - 1 streams, B words.
-The group roots' routers end up open; :func:`rearm` closes them again.
+The routers end up passing; :func:`rearm` turns them back.
 """
 
 from __future__ import annotations
@@ -91,19 +91,22 @@ def _emit_arm(
     chain_in, chain_out = (chain.down_in, chain.down_out) if arm.sign > 0 else (chain.up_in, chain.up_out)
     member, group = _member_and_group(builder, arm, side)
     roots_in, roots_out = _root_colors(builder, arm, side, group)
+    last = minimum(member.eq(1), group.lt(side - 1))
+    chain_out = builder.param("two_phase_chain_out", select(last, roots_in, chain_out))
     with builder.when(arm.line.condition(builder)):
         with builder.when(member.eq(side - 1)):
             builder.emit("send", data, color=chain_out)
         with builder.otherwise(), builder.when(member.gt(0)):
             builder.emit(stream_through, data, in_=chain_in, out=chain_out)
+        with builder.when(minimum(member.gt(0), group.lt(side - 1))):
+            builder.emit("route", color=roots_in, from_=arm.outward, to=(arm.inward,))
         with builder.when(minimum(member.eq(0), group.eq(side - 1))):
             for part in parts[:-1]:
                 builder.emit(receive, part, color=chain_in)
                 builder.emit("send", part, color=roots_out)
             builder.emit(stream_through, parts[-1], in_=chain_in, out=roots_out)
         with builder.when(minimum(member.eq(0), group.lt(side - 1))):
-            builder.emit(receive, data, color=chain_in)
-            builder.emit("route", color=roots_in, from_=arm.outward, to=("RAMP",))
+            builder.emit(receive, data, color=roots_in)
             with builder.when(group.gt(0)):
                 for part in parts:
                     builder.emit(stream_through, part, in_=roots_in, out=roots_out)
@@ -113,14 +116,14 @@ def _emit_arm(
 
 
 def rearm(builder: MeshBuilder, line: Line, root: int) -> None:
-    """Close the group roots' routers, to run again: what a line has to know of this is in :mod:`.star`."""
+    """Turn the routers back, for the same to run again, as :mod:`meshc.kernels.collectives.star` explains."""
     for arm in line.arms(root):
         side = math.isqrt(arm.length + 1)
         member, group = _member_and_group(builder, arm, side)
         inside = minimum(line.condition(builder), group.lt(side - 1))
-        with builder.when(minimum(inside, member.eq(0))):
+        with builder.when(minimum(inside, member.gt(0))):
             roots_in, _ = _root_colors(builder, arm, side, group)
-            builder.emit("route", color=roots_in, from_="RAMP", to=(arm.outward,))
+            builder.emit("route", color=roots_in, from_="RAMP", to=(arm.inward,))
 
 
 def _member_and_group(builder: MeshBuilder, arm: Arm, side: int) -> tuple[Expr, Expr]:
@@ -137,15 +140,15 @@ def _root_colors(builder: MeshBuilder, arm: Arm, side: int, group: Expr) -> tupl
 
 
 def _stream(builder: MeshBuilder, arm: Arm, side: int, parity: int) -> Expr:
-    """The messages of group roots of this parity: past the PEs between to the next group root, closed at first."""
+    """The messages of group roots of this parity to the next group root; the PEs between pass nothing at first."""
     stop = arm.length + 1
     first = parity if parity else 2
     routes = [
         *arm.routes(first * side, stop, 2 * side, "RAMP", arm.inward),
-        *arm.routes((1 - parity) * side, stop - side, 2 * side, "RAMP", arm.outward),
+        *arm.routes((1 - parity) * side, stop - side, 2 * side, arm.outward, "RAMP"),
     ]
     for start, step in off_multiples(side):
-        routes += arm.routes(start, stop - side, step, arm.outward, arm.inward)
+        routes += arm.routes(start, stop - side, step, "RAMP", arm.inward)
     return builder.stream(f"two_phase.{arm.name}.{('even', 'odd')[parity]}", routes)
 
 

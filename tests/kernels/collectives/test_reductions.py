@@ -180,7 +180,7 @@ def test_the_text_does_not_grow_with_the_line():
 
     assert lines("reduce.star", 8) == lines("reduce.star", 512)
     assert lines("reduce.chain", 8) == lines("reduce.chain", 512)
-    assert lines("reduce.tree", 512) - lines("reduce.tree", 8) <= 9 * 9
+    assert lines("reduce.tree", 512) - lines("reduce.tree", 8) <= 2 * 9 * 9
     assert lines("reduce.two_phase", 1024) - lines("reduce.two_phase", 16) <= 2 * 3
 
 
