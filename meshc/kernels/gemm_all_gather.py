@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
+from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.linear import TileProduct, ends_cycles, finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.multicast import Gather
 from meshrt.program.cost import elements_per_word
@@ -70,4 +71,40 @@ def block_rows(total: int, height: int, columns: int, dtype: str) -> int:
     return depth if depth * columns % elements_per_word(dtype) == 0 else whole_words(depth, dtype)
 
 
-KERNEL = Kernel("gemm.all_gather", "tile.gemm", "row and column all-gather, then one product", emit, rank=3)
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: all words come over one RAMP, then the products follow one another."""
+    tiles = TileProduct.of(op)
+    width, height = site.width, site.height
+    depth = block_rows(width * tiles.inner, height, tiles.columns, site.operand)
+    x_tile, w_tile = tiles.rows * tiles.inner, depth * tiles.columns
+    slot = whole_words(x_tile, site.operand)
+    now = site.move(x_tile) + site.move(w_tile) + (site.move(slot - x_tile) if slot > x_tile else 0)
+    arrives, gathers = now, [(parts, size) for parts, size in ((width, slot), (height, w_tile)) if parts > 1]
+    for parts, size in gathers:
+        # In either direction: two or three conditions, the send, the turn of the router, the receive.
+        turns = int(parts > 2)
+        now += 2 * ((2 + turns) * site.branch + 2 * site.launch + turns * site.turn)
+        arrives = (
+            max(arrives, now - site.launch) + (parts - 1) * site.words(size) + (parts - 2) * site.target.hop_cycles
+        )
+    now += ends_cycles(op, site)
+    arrives += site.flight(1)
+    for parts, _ in gathers:
+        turns = int(parts > 2)
+        now = site.until(now + site.branch, arrives) + site.waited
+        now += 2 * site.waited + (3 + 2 * turns) * site.branch + 2 * turns * site.turn
+    now += site.issue + width * (site.round + tiles.cycles(site))
+    memory = site.bytes(slot * width + w_tile * (height + 1), tiles.rows * tiles.columns)
+    far = max(width, height) - 1
+    return Estimate(now, memory, 2 * len(gathers), far, far)
+
+
+KERNEL = Kernel(
+    "gemm.all_gather",
+    "tile.gemm",
+    "row and column all-gather, then one product",
+    emit,
+    rank=3,
+    estimate=estimate,
+    scaling=Scaling("N X + (N + 1) W + C", "O(N)", "N - 1", "1", "WaferLLM, OSDI'25, section 5"),
+)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshc.ir.core import Operation
+from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.lowering import Lowering
 
 
@@ -21,6 +22,9 @@ class Kernel:
     ``applies(op, width, height)`` gives the reason why it cannot run an operation on a
     grid, or None. ``emit`` appends its buffers and code. ``meaning`` is one line. Of the
     kernels that apply, the one of the lowest ``rank`` is the default.
+
+    ``estimate(op, site)`` predicts what the operation costs there: see
+    :class:`meshc.kernels.estimate.Estimate`. ``scaling`` says how that grows with the grid.
     """
 
     name: str
@@ -29,3 +33,5 @@ class Kernel:
     emit: Callable[[Operation, Lowering], None]
     applies: Callable[[Operation, int, int], str | None] = everywhere
     rank: int = 0
+    estimate: Callable[[Operation, Site], Estimate] | None = None
+    scaling: Scaling | None = None
