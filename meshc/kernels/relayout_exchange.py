@@ -23,6 +23,7 @@ ring, those of the ring GEMM; 1 for ``spread``.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation
@@ -30,11 +31,14 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
+from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, every, list_places, listed, pick, stretch
-from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme, wire_dtype
-from meshc.kernels.ring import AXIS_PORTS, logical_position, physical, ring
+from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme
+from meshc.kernels.ring import AXIS_PORTS, extent, logical_position, physical, ring
+from meshc.kernels.ring import along as across
 from meshrt.program.expr import Expr, Name, as_expr
-from meshrt.program.model import DTYPE_BYTES, Rect
+from meshrt.program.model import DTYPE_BYTES
+from meshrt.target import Target
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
@@ -43,28 +47,40 @@ def applies(op: Operation, width: int, height: int) -> str | None:
     return None if source.transposed == target.transposed else "tokens and features lie the other way round"
 
 
+def check(op: Operation, width: int, height: int, target: Target | None) -> None:
+    """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
+    check_rectangles(op, width, height)
+    check_bytes(op, target, {"exchange": exchange_bytes(exchanges(*wire_types(op)))})
+
+
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
     type, buffer = on_the_wire(op, lowering)
     follow(lowering, exchanges(type, shard_of(op.result)), buffer, op)
 
 
+def wire_types(op: Operation) -> tuple[ShardType, ShardType]:
+    """Operand and result in the dtype in which words travel: the narrower one, so that none is widened before."""
+    source, target = shard_of(op.operands[0]), shard_of(op.result)
+    dtype = target.dtype if DTYPE_BYTES[target.dtype] < DTYPE_BYTES[source.dtype] else source.dtype
+    return source.with_dtype(dtype), target.with_dtype(dtype)
+
+
 def on_the_wire(op: Operation, lowering: Lowering) -> tuple[ShardType, MeshBuffer]:
     """The operand in the dtype in which it travels."""
-    source, buffer = shard_of(op.operands[0]), lowering.buffer_of(op.operands[0])
-    dtype = wire_dtype(source.dtype, shard_of(op.result).dtype, DTYPE_BYTES)
-    if dtype == source.dtype:
-        return source, buffer
-    narrow = lowering.temporary("narrow", dtype, *source.tile)
+    type, buffer = wire_types(op)[0], lowering.buffer_of(op.operands[0])
+    if type.dtype == buffer.dtype:
+        return type, buffer
+    narrow = lowering.temporary("narrow", type.dtype, *type.tile)
     lowering.builder.emit("copy", narrow, buffer)
-    return source.with_dtype(dtype), narrow
+    return type, narrow
 
 
 def follow(lowering: Lowering, way: list[ShardType], buffer: MeshBuffer, op: Operation) -> None:
     """Carry ``buffer`` over the stages of :func:`~meshc.kernels.relayout_plan.exchanges` into the result."""
     result = shard_of(op.result)
     last = len(way) - 1
-    for number, (source, target) in enumerate(zip(way, way[1:], strict=False), start=1):
+    for number, (source, target) in enumerate(pairwise(way), start=1):
         own = number == last and target.dtype == result.dtype
         into = (
             lowering.result_buffer(op.result, "relayout")
@@ -106,7 +122,7 @@ class _Stage:
         self.source, self.target = along(source, self.axis), along(target, self.axis)
         self.across = along(source, "y" if self.axis == "x" else "x")
         self.buffer, self.result = buffer, result
-        self.length = axis_length(self.builder, self.axis)
+        self.length = extent(self.builder, self.axis)
         self.at = Name(self.axis)
         if self.axis == "x":
             self.moved, self.kept = Strides(1, 1), Strides(source.x.tile, target.x.tile)
@@ -117,7 +133,7 @@ class _Stage:
     def takes_part(self) -> Expr:
         """Whether this PE lies in a row (or column) that holds any of the value."""
         across = "y" if self.axis == "x" else "x"
-        return self.across.covers(Name(across), axis_length(self.builder, across))
+        return self.across.covers(Name(across), extent(self.builder, across))
 
     def take(
         self, source: MeshBuffer, target: MeshBuffer, held: Held, source_at: Expr, target_at: Expr, anew: bool = True
@@ -197,11 +213,6 @@ class _Stage:
             self.take(self.buffer, self.result, held, self.at, owner)
 
 
-def axis_length(builder: MeshBuilder, axis: str) -> int:
-    """PEs along an axis of the region."""
-    return builder.width if axis == "x" else builder.height
-
-
 def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr | None:
     """A stream from the PE at ``root`` to all others that hold a part of the target; None where there are none."""
     up, down = AXIS_PORTS[axis]
@@ -209,11 +220,8 @@ def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr 
     if first == last:
         return None
 
-    def line(start: int, stop: int) -> Rect:
-        return Rect(start, stop, 0, builder.height) if axis == "x" else Rect(0, builder.width, start, stop)
-
     ways = (*((up,) if root < last else ()), *((down,) if root > first else ()))
-    routes = [StreamRoute(line(root, root + 1), "RAMP", ways)]
+    routes = [StreamRoute(across(builder, axis, (root, root + 1, 1)), "RAMP", ways)]
     for start, stop, end, ahead, behind in ((root + 1, last + 1, last, up, down), (first, root, first, down, up)):
         passed = range(start, stop)
         holding = range(max(start, target.start), min(stop, target.stop))
@@ -221,10 +229,16 @@ def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr 
         before = [p for p in passed if p not in holding]
         for positions, ports in ((before, (ahead,)), (inner, ("RAMP", ahead)), ([end] if passed else [], ("RAMP",))):
             if positions:
-                routes.append(StreamRoute(line(min(positions), max(positions) + 1), behind, ports))
+                line = across(builder, axis, (min(positions), max(positions) + 1, 1))
+                routes.append(StreamRoute(line, behind, ports))
     return builder.stream(f"spread.{axis}.{root}.{target.start}.{target.stop}", routes)
 
 
 KERNEL = Kernel(
-    "relayout.exchange", "tile.relayout", "axis by axis: tiles ride the ring, or a multicast", emit, applies
+    "relayout.exchange",
+    "tile.relayout",
+    "axis by axis: tiles ride the ring, or a multicast",
+    emit,
+    applies,
+    check=check,
 )

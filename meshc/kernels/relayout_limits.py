@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.attributes import type_text
@@ -18,7 +19,7 @@ RIDING = {"keep": (0, 0), "pick": (0, 0), "spread": (0, 0), "pull": (2, 0), "pus
 
 def exchange_bytes(way: Sequence[ShardType]) -> int:
     """The most bytes that a stage of :func:`~meshc.kernels.relayout_plan.exchanges` holds in a PE."""
-    return max((_stage_bytes(old, new) for old, new in zip(way, way[1:], strict=False)), default=0)
+    return max((_stage_bytes(old, new) for old, new in pairwise(way)), default=0)
 
 
 def _stage_bytes(source: ShardType, target: ShardType) -> int:
@@ -33,6 +34,11 @@ def listed_bytes(in_stretches: bool, target: ShardType, axis: str) -> int:
     """Bytes of the list of a target tile's places along an axis, and of what is gathered by it."""
     places = target.x.tile if axis == "x" else target.y.tile
     return 0 if in_stretches else places * DTYPE_BYTES["i32"] + elements(target) * DTYPE_BYTES[target.dtype]
+
+
+def turn_bytes(type: ShardType, riding: int, swapped: ShardType) -> int:
+    """Bytes of a transposition's tiles: the source, so many that ride, and the tile that is turned over."""
+    return ((1 + riding) * elements(type) + elements(swapped)) * DTYPE_BYTES[type.dtype]
 
 
 def check_rectangles(op: Operation, width: int, height: int) -> None:

@@ -29,17 +29,38 @@ from meshc.kernels.chain import Segment, chain_broadcast
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_exchange import exchange, follow, on_the_wire
+from meshc.kernels.relayout_exchange import exchange, follow, on_the_wire, wire_types
+from meshc.kernels.relayout_limits import (
+    check_bytes,
+    check_rectangles,
+    exchange_bytes,
+    listed_bytes,
+    turn_bytes,
+)
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, list_places, listed, pick, stretch
 from meshc.kernels.relayout_plan import Held, along, exchanges, with_axis
 from meshc.kernels.ring import logical_position, physical, ring
 from meshrt.program.expr import Expr, Name, as_expr, binary, evaluate, minimum, select
+from meshrt.target import Target
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
     """Why the kernel cannot run the operation on that grid, or None."""
     source, target = shard_of(op.operands[0]), shard_of(op.result)
     return None if source.transposed != target.transposed else "tokens and features lie the same way round"
+
+
+def check(op: Operation, width: int, height: int, target: Target | None) -> None:
+    """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
+    check_rectangles(op, width, height)
+    source, result = wire_types(op)
+    before, after = turning_point(source, result)
+    blocked = along(before, "x").in_stretches and along(after, "y").in_stretches
+    needed = {
+        "exchange": max(exchange_bytes([source, before]), exchange_bytes(exchanges(after, result))),
+        "transposition": turn_bytes(before, 3, after) + listed_bytes(blocked, after, "y"),
+    }
+    check_bytes(op, target, needed)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -164,5 +185,11 @@ class _Turn:
 
 #: For what the diagonal does not reach: grids that are not square, parts of a grid.
 KERNEL = Kernel(
-    "relayout.turn", "tile.relayout", "transposition on any grid: x ring, column broadcasts", emit, applies, rank=1
+    "relayout.turn",
+    "tile.relayout",
+    "transposition on any grid: x ring, column broadcasts",
+    emit,
+    applies,
+    rank=1,
+    check=check,
 )
