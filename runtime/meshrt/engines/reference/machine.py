@@ -202,6 +202,12 @@ class Machine:
             raise left
         return self._finished()
 
+    @property
+    def link_words(self) -> np.ndarray:
+        """Words over each link so far: [routers, sides N E S W]."""
+        words = self._state.tables["links"][:, rec.L_WORDS]
+        return words.reshape(-1, rec.LINKS)[:, :SIDES].copy()
+
     def _answer(self, status: int) -> None:
         """A cost or a row of counts that compiled code asked for."""
         header = self._state.header
@@ -258,7 +264,6 @@ class Machine:
                 for cause, times in done.events.items():
                     row.events[cause] += count * times
         routed = tables["channels"][:, rec.F_CONFIG].reshape(state.pes, -1) != 0
-        links = tables["links"][:, rec.L_WORDS].reshape(state.pes, rec.LINKS)
         return Finished(
             outputs=outputs,
             cycles=cycles,
@@ -271,7 +276,7 @@ class Machine:
             route_writes=int(header[rec.H_ROUTE_WRITES]),
             host_words_in=int(header[rec.H_HOST_IN]),
             host_words_out=int(header[rec.H_HOST_OUT]),
-            link_words=links[:, :SIDES].copy(),
+            link_words=self.link_words,
             colors_peak=int(routed.sum(axis=1).max()) if routed.size else 0,
         )
 

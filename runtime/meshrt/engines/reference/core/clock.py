@@ -62,6 +62,7 @@ from meshrt.engines.reference.core.records import (
     H_HOST_IN,
     H_HOSTS,
     H_LATEST,
+    H_STALLED,
     H_STATUS,
     H_TAKERS,
     H_TIME,
@@ -214,6 +215,8 @@ def send_from_host(r, time):
         if r[X_CHECKED] != 0:
             seal(words, w, ZERO - 1, source)
         r[H_HOST_IN] += 1
+        # The host could send a word in every cycle: one that comes later has found its queue full.
+        r[H_STALLED] += 1 if time > words[w + W_INDEX] else 0
         append(r, channel, port, word)
         arrive(r, channel, port, time)
         if r[o + O_SENT] < r[o + O_WORDS]:
@@ -333,7 +336,7 @@ def run(header_at, least_words, cycles):
         busy = move_words(r, time)
         if r[H_STATUS] != FINISHED:
             return
-        if r[X_MAX_CYCLES] >= 0 and r[H_LATEST] > r[X_MAX_CYCLES]:
+        if r[X_MAX_CYCLES] >= 0 and max(time, r[H_LATEST]) > r[X_MAX_CYCLES]:
             r[H_STATUS] = ERROR_MAX_CYCLES
             return
         following = next_cycle(r, time, busy)

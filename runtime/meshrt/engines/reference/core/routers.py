@@ -345,6 +345,8 @@ def decide(r, link, time):
         blocked = False
         if r[H_STATUS] != FINISHED:
             return DECIDED + ZERO
+    # A multicast word that another link chose may have used this one up.
+    blocked = blocked and not used_up(r, link, side, time)
     if side == FROM_PE:
         hold_up(r, router, r[at + L_WANT], time)
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
