@@ -174,7 +174,8 @@ class Explainer:
                 f"words of color {number} that {instruction} sent do not match the port at {at}: "
                 f"{a} elements, it takes {b}",
             ),
-            ERROR_COLOR: ("M0511", f"{instruction} on {at} uses color {number}, which no route mentions"),
+            # Such a color has no dense number: it is told as it stands.
+            ERROR_COLOR: ("M0511", f"{instruction} on {at} uses color {color}, which no route mentions"),
         }
         code, message = failures[int(error)]
         return MeshError(code, message, place=self.place(call))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshrt.diagnostics import MeshError
+from meshrt.engines.batched.critical import EVENT_SIZE, LAST_OUT, Ledger
 from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.fast_forward import FastForward
 from meshrt.engines.batched.held import WatchedPreparer
@@ -64,6 +65,7 @@ class Machine:
         timing_only: bool = False,
         until_rounds: int | None = None,
         fast_forward: bool = True,
+        events: bool = False,
         text: Sequence[str] = (),
     ):
         self._program = program
@@ -74,6 +76,7 @@ class Machine:
         self._until_rounds = until_rounds
         self._fast_forward = fast_forward
         self._per_layer = per_layer
+        self._ledger = Ledger(target) if events else None
         sizes = [r.width * r.height for r in program.regions]
         self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
@@ -102,6 +105,7 @@ class Machine:
             sum(int(np.prod(port.shape)) for port in ports),
             1 + sum(port.rect.count for port in ports),
             values=not timing_only,
+            event_size=EVENT_SIZE if events else 0,
         )
         self._sram.attach(self._tables)
         self._sets = PeSets()
@@ -150,9 +154,9 @@ class Machine:
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
         lanes = forward = None
-        if self._timing_only and not self._checked:
+        if self._timing_only and not self._checked and self._ledger is None:
             lanes = Lanes(self._tables, self._metrics, self._target)
-        if lanes is not None and self._fast_forward:
+        if self._timing_only and not self._checked and self._fast_forward:
             sizes = [r.width * r.height for r in self._program.regions]
             bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
             forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
@@ -169,6 +173,7 @@ class Machine:
             self._until_rounds if self._timing_only else None,
             lanes,
             forward,
+            self._ledger,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
@@ -188,12 +193,15 @@ class Machine:
         tables = self._tables
         clocks = tables.pes[:, E_CLOCK].copy()
         c = tables.header
+        vectors, row = tables.scratch_events, LAST_OUT
         cycles, hops, stages = int(c[C_LAST_OUT]), int(c[C_LAST_HOPS]), int(c[C_LAST_STAGES])
         if len(clocks) and int(clocks.max()) >= cycles:
             cycles = int(clocks.max())
-            last = tables.pes[clocks == cycles]
-            stages = int(last[:, E_STAGES].min())
-            hops = int(last[last[:, E_STAGES] == stages, E_HOPS].min())
+            ended = np.flatnonzero(clocks == cycles)
+            # Of critical paths that end at once the one with fewer stages, then hops, counts.
+            last = ended[np.lexsort((tables.pes[ended, E_HOPS], tables.pes[ended, E_STAGES]))[0]]
+            stages, hops = int(tables.pes[last, E_STAGES]), int(tables.pes[last, E_HOPS])
+            vectors, row = tables.pe_events, last
         routed = (tables.routes != 0).reshape(tables.colors, -1)
         return Finished(
             outputs=self._outputs.collect(),
@@ -208,6 +216,7 @@ class Machine:
             host_words_in=int(c[C_HOST_IN]),
             host_words_out=int(c[C_HOST_OUT]),
             link_words=tables.links[:, L_WORDS].reshape(-1, SIDES).copy(),
+            events=self._ledger.counts(vectors[row]) if self._ledger is not None else {},
             colors_peak=int(routed.sum(axis=0).max()) if routed.size else 0,
         )
 

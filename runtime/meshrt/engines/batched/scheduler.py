@@ -17,6 +17,7 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
+from meshrt.engines.batched.critical import EVENT_SIZE, Ledger, add_events
 from meshrt.engines.batched.fast_forward import FastForward, Reading, Repetition, Round, Standing
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.lanes import Lanes
@@ -38,6 +39,7 @@ from meshrt.engines.loading.flatten import (
     LinearCode,
     Repeat,
 )
+from meshrt.program.cost import Events
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.model import Instruction, View
 from meshrt.progress import Progress
@@ -136,6 +138,7 @@ class Scheduler:
         until_rounds: int | None,
         lanes: Lanes | None = None,
         forward: FastForward | None = None,
+        ledger: Ledger | None = None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -150,6 +153,10 @@ class Scheduler:
         self._until_rounds = until_rounds
         self._lanes = lanes
         self._forward = forward
+        self._ledger = ledger
+        # What the cycles that are owed were spent on, and the vectors of what was ever spent.
+        self._owed_events = np.zeros(EVENT_SIZE, np.int64)
+        self._vectors: dict[tuple, np.ndarray] = {}
         self._ready: dict[Place, list[PeSet]] = {}
         self._heap: list[tuple[tuple[int, ...], Place]] = []
         self._ticket = np.zeros(tables.pe_count, np.int32)
@@ -296,8 +303,7 @@ class Scheduler:
         run = self._codes[code]
         step: Any = run.linear.steps[at]
         kind = type(step)
-        metrics, target = self._metrics, self._target
-        row = metrics.row(run.linear.ops[at], counters)
+        row = self._metrics.row(run.linear.ops[at], counters)
         if kind is Execute:
             result = self._execute(run, at, step, counters, pes, row)
         elif kind is Head:
@@ -305,7 +311,7 @@ class Scheduler:
         elif kind is Repeat:
             result = [((code, step.head, (*counters[:-1], counters[-1] + 1)), pes)]
         elif kind is Enter:
-            self._spend(pes, target.issue_cycles, row)
+            self._spend(pes, "issue_cycles", row)
             where = f"in the loop at line {step.line}"
             value = self._index.value(step.start, pes, self._bound(run, at, counters), where)
             if isinstance(value, int):
@@ -313,7 +319,7 @@ class Scheduler:
             else:
                 result = [((code, at + 1, (*counters, v)), part) for v, part in self._sets.split(pes, value)]
         elif kind is Branch:
-            self._spend(pes, target.branch_cycles, row)
+            self._spend(pes, "branch_cycles", row)
             where = f"in the condition at line {step.line}"
             value = self._index.value(step.condition, pes, self._bound(run, at, counters), where)
             if isinstance(value, int):
@@ -324,7 +330,7 @@ class Scheduler:
         elif kind is Jump:
             result = [(self._goto(run, step.target, counters), pes)]
         elif kind is Again:
-            self._spend(pes, target.branch_cycles, row)
+            self._spend(pes, "branch_cycles", row)
             again = (code, step.head, (*counters[:-1], counters[-1] + 1))
             done = self._goto(run, at + 1, counters)
             if self._until_rounds is not None:
@@ -340,17 +346,23 @@ class Scheduler:
     def _bound(self, run: CodeRun, at: int, counters: tuple[int, ...]) -> dict[str, int]:
         return dict(zip(run.names[at], counters, strict=True))
 
-    def _spend(self, pes: PeSet, cycles: int, row: int) -> None:
-        """The clocks of a set go on by so many cycles: now, or with what it spends next."""
-        if cycles:
+    def _spend(self, pes: PeSet, cause: str, row: int) -> None:
+        """The clocks of a set go on by a cost of the target: now, or with what it spends next."""
+        cycles = getattr(self._target, cause)
+        if cycles or self._ledger is not None:
             self._metrics.busy(row, cycles * len(pes))
-            self._owe(pes, cycles, row)
+            self._owe(pes, cycles, row, {cause: 1})
 
-    def _owe(self, pes: PeSet, cycles: int, row: int) -> None:
+    def _owe(self, pes: PeSet, cycles: int, row: int, events: Events) -> None:
         if self._owing is not pes or self._owed_row != row:
             self._pay()
             self._owing, self._owed_row = pes, row
         self._owed += cycles
+        if self._ledger is not None:
+            key = (cycles, *events.items())
+            if key not in self._vectors:
+                self._vectors[key] = self._ledger.vector(events, cycles)
+            self._owed_events += self._vectors[key]
 
     def _pay(self) -> None:
         if self._owed:
@@ -359,6 +371,9 @@ class Scheduler:
             if lanes is None or not lanes.advance(self._owing, self._owed):
                 self._leave_lanes()
                 moves.advance(self._tables.records_at, self._owing.pes, self._owed)
+            if self._ledger is not None:
+                add_events(self._tables.records_at, self._owing.pes, self._owed_events)
+                self._owed_events[:] = 0
             self._owed = 0
             self._count(self._owed_row)
 
@@ -407,7 +422,7 @@ class Scheduler:
         result = []
         for going, part in parts:
             if going:
-                self._spend(part, self._target.loop_cycles, row)
+                self._spend(part, "loop_cycles", row)
             result.append((inside if going else after, part))
         return result
 
@@ -447,7 +462,7 @@ class Scheduler:
                 self._count(row)
             else:
                 call.run(row)
-                self._owe(call.pes, call.cycles, row)
+                self._owe(call.pes, call.cycles, row, call.events)
             if self._counters[C_ERROR] != 0:
                 self._check()
             self._metrics.executed(row, call)

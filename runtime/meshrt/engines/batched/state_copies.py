@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from meshrt.engines.batched.critical import EVENT_SIZE
 from meshrt.engines.batched.lane_repetition import carry_links, carry_times, links_repeat, times_repeat
 from meshrt.engines.batched.lanes import Lanes, Running
-from meshrt.engines.batched.records import C_HOST_IN, C_HOST_OUT, C_MESSAGE_TOP, C_NODE_TOP, C_PARKED
-from meshrt.engines.batched.repetition import BLOCKED, RUNNABLE, SHIFT, carry, clocks, repeats
+from meshrt.engines.batched.records import C_HOST_IN, C_HOST_OUT, C_MESSAGE_TOP, C_NODE_TOP, C_PARKED, M_SIZE, N_SIZE
+from meshrt.engines.batched.repetition import BLOCKED, CAUSED, KNOWN, RUNNABLE, SHIFT, carry, clocks, repeats
 from meshrt.engines.batched.state import Tables
 
 #: Larger states are not copied.
@@ -75,6 +76,14 @@ class Copies:
         parts = [tables.extent(name) for name in ("header", "pes", "channels", "slots", "links", "routes")]
         parts.append(slice(tables.starts["messages"], int(tables.header[C_MESSAGE_TOP])))
         parts.append(slice(tables.starts["nodes"], int(tables.header[C_NODE_TOP])))
+        if tables.pe_events.size:
+            parts += [tables.extent("pe_events"), tables.extent("slot_events")]
+            for name, size, top in (("message", 2 * EVENT_SIZE, C_MESSAGE_TOP), ("send", EVENT_SIZE, C_NODE_TOP)):
+                start = tables.starts[f"{name}_events"]
+                records = "messages" if name == "message" else "nodes"
+                record = M_SIZE if name == "message" else N_SIZE
+                used = (int(tables.header[top]) - tables.starts[records]) // record
+                parts.append(slice(start, start + used * size))
         if tables.header[C_PARKED]:
             parts.append(tables.extent("parked"))
         return parts
@@ -116,7 +125,9 @@ class RecordsCopy:
             base, _ = clocks(at, kinds, RUNNABLE, low, high)
             now, _ = clocks(tables.records_at, kinds, RUNNABLE, low, high)
             # In a region that stands still no critical path grows.
-            frames.append((np.array([low, high, base, now - base], np.int64), np.array([now == base, 0, 0], np.int64)))
+            path = np.zeros(CAUSED + EVENT_SIZE, np.int64)
+            path[KNOWN] = now == base
+            frames.append((np.array([low, high, base, now - base], np.int64), path))
         shifts = {int(frame[SHIFT]) for frame, _ in frames} - {0}
         if len(shifts) != 1 or min(shifts) < 0:
             return None
