@@ -145,6 +145,14 @@ ENTRIES: dict[str, Entry] = {
         "A buffer has a dtype of f32, f16, bf16 or i32, at least one element, and an address that is a multiple "
         "of the element's size.",
     ),
+    "M0360": Entry(
+        "something about the program could not be proven",
+        "meshc check proves a program by running it without time and values, once for each class of runtime scalars "
+        "that behave alike, and by induction over loops. It does not accept what it cannot decide: more values of the "
+        "scalars than it looks at, too long an execution, an until whose rounds differ, or routes that are rewritten "
+        "where only timing keeps the words of other PEs apart. The program may be sound all the same; a run finds "
+        "what goes wrong in it with the same codes.",
+    ),
     "M0350": Entry(
         "this is not a build",
         "A build is the directory that meshc compile writes: program.mesh, weights.safetensors, manifest.json and "

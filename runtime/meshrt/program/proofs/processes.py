@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from meshrt.program.proofs.compiled import internal, native
 from meshrt.program.proofs.evaluation import fail, is_below, value_of
-from meshrt.program.proofs.fabric import add_work, configure, release, settle, wake, words_of
+from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
+    AGAIN,
     A_COLORS,
     A_PES,
     A_READY,
-    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -21,9 +21,9 @@ from meshrt.program.proofs.records import (
     C_OPERAND,
     C_OUT,
     C_OUTPUTS,
+    DONE,
     D_DTYPE,
     D_ELEMENTS,
-    DONE,
     END,
     ENDED,
     ENTER,
@@ -36,18 +36,21 @@ from meshrt.program.proofs.records import (
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
     ERROR_UNTIL,
+    FLYING,
     F_BEHIND,
+    F_CALL,
     F_CHANGES,
     F_LAST_RECEIVER,
     F_LAST_SENDER,
+    F_LAZY,
     F_PENDING,
     F_RECEIVERS,
     F_SENDERS,
-    FLYING,
     G_INPUT,
     G_OUTPUTS,
     G_SIZE,
     G_WORDS,
+    HEAD,
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
@@ -57,18 +60,22 @@ from meshrt.program.proofs.records import (
     H_INPUT_QUEUES,
     H_KEPT,
     H_KEPT_SIZE,
+    H_LAZY,
     H_LOCAL,
     H_MOVES,
     H_NAMES,
+    H_NO_STOPS,
     H_OUTPUT_QUEUES,
-    H_PE_SIZE,
     H_PES,
+    H_PE_SIZE,
     H_READY_HEAD,
     H_READY_MASK,
     H_READY_TAIL,
+    H_RELEASED,
     H_REWRITES,
     H_STEPS,
-    HEAD,
+    H_WAITING_PE,
+    H_WAITING_STEP,
     IDLE,
     JUMP,
     KEPT_AT,
@@ -76,7 +83,11 @@ from meshrt.program.proofs.records import (
     KEPT_NONE,
     KEPT_ROUNDS,
     KEPT_STATE,
+    LAZY_ROUTE,
+    LAZY_WORDS,
     LOCAL,
+    MOST_PENDING,
+    MOVE,
     M_CALL,
     M_DTYPE,
     M_IN,
@@ -87,11 +98,11 @@ from meshrt.program.proofs.records import (
     M_OUT,
     M_SIZE,
     M_STATE,
-    MOST_PENDING,
-    MOVE,
     NO_ERROR,
     O_NAME,
     O_SIZE,
+    PAUSED,
+    PE,
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
@@ -102,21 +113,20 @@ from meshrt.program.proofs.records import (
     P_OUT,
     P_STATUS,
     P_STEP,
-    PAUSED,
     RECV,
     REPEAT,
     ROTATE,
     ROUTE,
     RUNNING,
+    SEND,
+    STOPPING,
+    STREAM,
     S_A,
     S_B,
     S_C,
     S_D,
     S_KIND,
     S_SIZE,
-    SEND,
-    STOPPING,
-    STREAM,
     TOUCH,
     WAIT,
 )
@@ -234,6 +244,7 @@ def rewrite(s, c, pe, step):
     if f == 0:
         return
     s[H_REWRITES] += 1
+    s[f + F_CALL] = c
     waiting, behind = s[f + F_PENDING], s[f + F_BEHIND]
     if waiting == 0 and behind == 0:
         configure(s, f, s[c + C_INPUT], s[c + C_OUTPUTS])
@@ -333,7 +344,7 @@ def enter_round(s, at, pe):
     if s[at + S_D] == STOPPING:
         if s[H_LOCAL]:
             recall(s, at, pe)
-        elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
+        elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0 and not s[H_NO_STOPS]:
             s[pe + P_STATUS] = PAUSED
             return at
     counter = pe + P_COUNTERS + s[at + S_A]
@@ -412,8 +423,14 @@ def step(s, at, pe):
             rotate(s, a, a + O_SIZE, pe)
     elif kind == ROUTE:
         if not s[H_LOCAL]:
-            rewrite(s, a, pe, at)
-            settle(s)
+            f = channel_of(s, s[a + C_COLOR], pe, at)
+            if f != 0 and s[f + F_LAZY] == LAZY_ROUTE:
+                s[pe + P_STATUS] = BLOCKED
+                s[H_WAITING_PE] = pe
+                s[H_WAITING_STEP] = at
+            else:
+                rewrite(s, a, pe, at)
+                settle(s)
     elif kind == AGAIN:
         following = end_round(s, at, pe)
     elif kind == END:
@@ -422,12 +439,40 @@ def step(s, at, pe):
     return following
 
 
+@internal
+def do_lazily(s):
+    """Nothing else can go on: let the lazy channel do one thing; gives whether it did."""
+    f = s[H_LAZY]
+    if f == 0:
+        return False
+    if s[H_WAITING_PE] != 0:
+        pe, at = s[H_WAITING_PE], s[H_WAITING_STEP]
+        s[H_WAITING_PE] = 0
+        rewrite(s, s[at + S_A], pe, at)
+        wake(s, pe)
+        settle(s)
+        return True
+    if s[f + F_LAZY] == LAZY_WORDS:
+        s[H_RELEASED] = 1
+        moved = forward(s, f)
+        s[H_RELEASED] = 0
+        if moved:
+            add_work(s, f)
+            settle(s)
+        return moved
+    return False
+
+
 @native
 def run(s, budget):
     """Run all that can run, for about so many steps; gives whether something is left to run."""
     stop = s[H_STEPS] + budget
     settle(s)
-    while s[H_ERROR] == NO_ERROR and s[H_READY_HEAD] < s[H_READY_TAIL]:
+    while s[H_ERROR] == NO_ERROR:
+        if s[H_READY_HEAD] == s[H_READY_TAIL]:
+            if do_lazily(s):
+                continue
+            return False
         if s[H_STEPS] >= stop:
             return True
         pe = s[s[A_READY] + (s[H_READY_HEAD] & s[H_READY_MASK])]

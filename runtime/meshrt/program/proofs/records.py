@@ -117,12 +117,18 @@ IDLE, FLYING, DONE = range(3)
     F_PASSED,
     F_EARLIER,
     F_EPOCH,
+    F_LOG,
+    F_GUARDED,
+    F_CALL,
+    F_LAZY,
     F_PE,
     F_COLOR,
     F_BEYOND,
-) = range(17)
+) = range(21)
 F_EXITS = F_BEYOND + SIDES
 F_QUEUES = F_EXITS + SIDES
+# F_LAZY: everything else goes before the words of other PEs here, or before the next change of this route.
+AT_ONCE, LAZY_WORDS, LAZY_ROUTE = range(3)
 # Route changes that wait for own words (from F_CHANGES on): words still to pass, input, outputs.
 MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
@@ -180,6 +186,11 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     H_LOCAL,
     H_KEPT,
     H_KEPT_SIZE,
+    H_NO_STOPS,
+    H_LAZY,
+    H_RELEASED,
+    H_WAITING_PE,
+    H_WAITING_STEP,
     A_PES,
     A_CHANNELS,
     A_STEPS,
@@ -201,7 +212,7 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     A_SOURCES,
     A_CHANGES,
     H_SIZE,
-) = range(62)
+) = range(67)
 
 # Errors that the execution itself meets.
 (
@@ -228,6 +239,9 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     ERROR_TOO_MANY_WORDS,
     ERROR_UNTIL,
 ) = range(22)
+
+#: What F_LOG, a digest of how many words passed between changes of a route, stays below.
+LOG_MASK = (1 << 40) - 1
 
 #: Bits of a word of the liveness arrays; two are left so that none is the sign.
 LIVE_BITS = 62
