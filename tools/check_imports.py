@@ -34,7 +34,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "meshrt.weights": ("meshrt.diagnostics",),
     "meshrt.target": _BASE,
     "meshrt.program": (*_BASE, "meshrt.progress"),
-    "meshrt.program.proofs": (*_BASE, "meshrt.progress"),
     "meshrt.report_schema": ("meshrt.diagnostics",),
     "meshrt.report_table": ("meshrt.diagnostics", "meshrt.report_schema"),
     "meshrt": _RUNTIME,

@@ -7,10 +7,10 @@ from meshrt.program.proofs.evaluation import fail, is_below, value_of
 from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
-    AGAIN,
     A_COLORS,
     A_PES,
     A_READY,
+    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -21,9 +21,9 @@ from meshrt.program.proofs.records import (
     C_OPERAND,
     C_OUT,
     C_OUTPUTS,
-    DONE,
     D_DTYPE,
     D_ELEMENTS,
+    DONE,
     END,
     ENDED,
     ENTER,
@@ -36,7 +36,6 @@ from meshrt.program.proofs.records import (
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
     ERROR_UNTIL,
-    FLYING,
     F_BEHIND,
     F_CALL,
     F_CHANGES,
@@ -46,11 +45,11 @@ from meshrt.program.proofs.records import (
     F_PENDING,
     F_RECEIVERS,
     F_SENDERS,
+    FLYING,
     G_INPUT,
     G_OUTPUTS,
     G_SIZE,
     G_WORDS,
-    HEAD,
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
@@ -66,8 +65,8 @@ from meshrt.program.proofs.records import (
     H_NAMES,
     H_NO_STOPS,
     H_OUTPUT_QUEUES,
-    H_PES,
     H_PE_SIZE,
+    H_PES,
     H_READY_HEAD,
     H_READY_MASK,
     H_READY_TAIL,
@@ -76,6 +75,7 @@ from meshrt.program.proofs.records import (
     H_STEPS,
     H_WAITING_PE,
     H_WAITING_STEP,
+    HEAD,
     IDLE,
     JUMP,
     KEPT_AT,
@@ -86,8 +86,6 @@ from meshrt.program.proofs.records import (
     LAZY_ROUTE,
     LAZY_WORDS,
     LOCAL,
-    MOST_PENDING,
-    MOVE,
     M_CALL,
     M_DTYPE,
     M_IN,
@@ -98,11 +96,11 @@ from meshrt.program.proofs.records import (
     M_OUT,
     M_SIZE,
     M_STATE,
+    MOST_PENDING,
+    MOVE,
     NO_ERROR,
     O_NAME,
     O_SIZE,
-    PAUSED,
-    PE,
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
@@ -113,20 +111,21 @@ from meshrt.program.proofs.records import (
     P_OUT,
     P_STATUS,
     P_STEP,
+    PAUSED,
     RECV,
     REPEAT,
     ROTATE,
     ROUTE,
     RUNNING,
-    SEND,
-    STOPPING,
-    STREAM,
     S_A,
     S_B,
     S_C,
     S_D,
     S_KIND,
     S_SIZE,
+    SEND,
+    STOPPING,
+    STREAM,
     TOUCH,
     WAIT,
 )
@@ -282,12 +281,12 @@ def rotate(s, a, b, pe):
 
 
 @internal
-def as_before(s, kept, pe):  # noqa: SIM110
+def as_before(s, kept, pe):
     """Whether the buffers of a PE are as it remembers them."""
+    same = True
     for i in range(s[H_KEPT_SIZE] - KEPT_STATE):
-        if s[kept + KEPT_STATE + i] != s[pe + s[H_NAMES] + i]:
-            return False
-    return True
+        same &= s[kept + KEPT_STATE + i] == s[pe + s[H_NAMES] + i]
+    return same
 
 
 @internal
