@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from meshrt.program.proofs.compiled import internal, native
-from meshrt.program.proofs.evaluation import fail, is_below, value_of
+from meshrt.program.proofs.evaluation import fail, is_below, rest_of, value_of
 from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
+    AGAIN,
     A_COLORS,
     A_PES,
     A_READY,
-    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -21,9 +21,9 @@ from meshrt.program.proofs.records import (
     C_OPERAND,
     C_OUT,
     C_OUTPUTS,
+    DONE,
     D_DTYPE,
     D_ELEMENTS,
-    DONE,
     END,
     ENDED,
     ENTER,
@@ -36,6 +36,7 @@ from meshrt.program.proofs.records import (
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
     ERROR_UNTIL,
+    FLYING,
     F_BEHIND,
     F_CALL,
     F_CHANGES,
@@ -45,11 +46,11 @@ from meshrt.program.proofs.records import (
     F_PENDING,
     F_RECEIVERS,
     F_SENDERS,
-    FLYING,
     G_INPUT,
     G_OUTPUTS,
     G_SIZE,
     G_WORDS,
+    HEAD,
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
@@ -65,8 +66,8 @@ from meshrt.program.proofs.records import (
     H_NAMES,
     H_NO_STOPS,
     H_OUTPUT_QUEUES,
-    H_PE_SIZE,
     H_PES,
+    H_PE_SIZE,
     H_READY_HEAD,
     H_READY_MASK,
     H_READY_TAIL,
@@ -75,17 +76,19 @@ from meshrt.program.proofs.records import (
     H_STEPS,
     H_WAITING_PE,
     H_WAITING_STEP,
-    HEAD,
     IDLE,
     JUMP,
     KEPT_AT,
     KEPT_DONE,
+    KEPT_LEFT,
     KEPT_NONE,
     KEPT_ROUNDS,
     KEPT_STATE,
     LAZY_ROUTE,
     LAZY_WORDS,
     LOCAL,
+    MOST_PENDING,
+    MOVE,
     M_CALL,
     M_DTYPE,
     M_IN,
@@ -96,11 +99,12 @@ from meshrt.program.proofs.records import (
     M_OUT,
     M_SIZE,
     M_STATE,
-    MOST_PENDING,
-    MOVE,
     NO_ERROR,
+    ON_WITHOUT_LOOKING,
     O_NAME,
     O_SIZE,
+    PAUSED,
+    PE,
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
@@ -111,21 +115,20 @@ from meshrt.program.proofs.records import (
     P_OUT,
     P_STATUS,
     P_STEP,
-    PAUSED,
     RECV,
     REPEAT,
     ROTATE,
     ROUTE,
     RUNNING,
+    SEND,
+    STOPPING,
+    STREAM,
     S_A,
     S_B,
     S_C,
     S_D,
     S_KIND,
     S_SIZE,
-    SEND,
-    STOPPING,
-    STREAM,
     TOUCH,
     WAIT,
 )
@@ -298,6 +301,16 @@ def remember(s, kept, pe):
 
 
 @internal
+def count_down(s, kept, pe):
+    """Another round, or the end of the loop."""
+    if s[kept + KEPT_LEFT] == 0:
+        s[pe + P_EXIT] = 1
+    else:
+        s[kept + KEPT_LEFT] -= 1
+        s[pe + P_GO] = ON_WITHOUT_LOOKING
+
+
+@internal
 def recall(s, at, pe):
     """The head of a loop whose counter decides nothing: rounds that repeat what the buffers went through are skipped.
 
@@ -306,18 +319,17 @@ def recall(s, at, pe):
     kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
     rounds, since = s[kept + KEPT_ROUNDS], s[kept + KEPT_AT]
     s[kept + KEPT_ROUNDS] += 1
-    if since == KEPT_DONE or s[pe + P_MOVES] > 0:
+    if since == KEPT_DONE:
+        count_down(s, kept, pe)
+        return
+    if s[pe + P_MOVES] > 0:
         return
     if since != KEPT_NONE and as_before(s, kept, pe):
-        period = rounds - since
+        # Whatever the stop, the rounds that are left come down to fewer than a period.
+        counter = s[pe + P_COUNTERS + s[at + S_A]]
+        s[kept + KEPT_LEFT] = rest_of(s, s[at + S_B], pe, counter, rounds - since)
         s[kept + KEPT_AT] = KEPT_DONE
-        if period == 1:
-            # Whenever the loop ends, it ends like this.
-            s[pe + P_EXIT] = 1
-        else:
-            counter = pe + P_COUNTERS + s[at + S_A]
-            rest = value_of(s, s[at + S_B], pe) - s[counter]
-            s[counter] += max(0, rest // period * period)
+        count_down(s, kept, pe)
     elif since == KEPT_NONE or rounds >= 2 * since:
         s[kept + KEPT_ROUNDS] -= 1
         remember(s, kept, pe)
@@ -347,7 +359,9 @@ def enter_round(s, at, pe):
             s[pe + P_STATUS] = PAUSED
             return at
     counter = pe + P_COUNTERS + s[at + S_A]
-    leaves = s[pe + P_EXIT] == 1 or not is_below(s, s[counter], s[at + S_B], pe)
+    leaves = s[pe + P_EXIT] == 1
+    if not leaves and s[pe + P_GO] != ON_WITHOUT_LOOKING:
+        leaves = not is_below(s, s[counter], s[at + S_B], pe)
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     if leaves:

@@ -73,9 +73,11 @@ CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
     GE,
 ) = range(21)
 
-# Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do.
+# Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do
+# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop).
 P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_COUNTERS = range(11)
 RUNNING, BLOCKED, PAUSED, ENDED = range(4)
+ON_WITHOUT_LOOKING = 2
 
 # Columns of a move.
 (
@@ -134,8 +136,8 @@ MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
 
 # What a PE keeps for each loop around it while it runs alone: rounds so far, the round of which it remembers the state
-# (KEPT_NONE, KEPT_DONE), and that state.
-KEPT_ROUNDS, KEPT_AT, KEPT_STATE = range(3)
+# (KEPT_NONE, KEPT_DONE), how many rounds are left once all others are known to be alike, and that state.
+KEPT_ROUNDS, KEPT_AT, KEPT_LEFT, KEPT_STATE = range(4)
 KEPT_NONE, KEPT_DONE = -1, -2
 
 # Host sources and sinks.
