@@ -110,8 +110,8 @@ from meshrt.target import Target
 class Prepared:
     """A region made ready for proofs on a target: what does not change between executions.
 
-    ``colors`` are those that the region speaks of, in ascending order; channels count them in this order.
-    ``counts`` has the number of the expression of each host port's count.
+    ``colors`` are those that the region speaks of, in ascending order; channels count them in this order;
+    ``rewritten`` are those whose routes the code may change. ``counts`` has the number of the expression of each host port's count.
     """
 
     region: Region
@@ -120,12 +120,8 @@ class Prepared:
     buffers: Buffers
     skeleton: Skeleton
     colors: tuple[int, ...]
+    rewritten: tuple[int, ...]
     counts: tuple[int, ...]
-
-    @property
-    def rewrites(self) -> bool:
-        """Whether the code rewrites routes."""
-        return any(i is not None and i.opcode == "route" for i in self.skeleton.called)
 
 
 def prepare(region: Region, target: Target) -> Prepared:
@@ -134,13 +130,15 @@ def prepare(region: Region, target: Target) -> Prepared:
     skeleton = Skeleton(region, expressions, buffers)
     counts = tuple(expressions.number(port.count, {}) for port in region.ports)
     colors = {route.color for route in region.routes} | {port.color for port in region.ports}
+    rewritten: set[int] = set()
     for code in region.codes:
         for instruction in instructions_in(code.body):
             color = instruction.option("color")
             if instruction.opcode == "route":
                 # A computed color may be any.
-                colors |= {color.value} if isinstance(color, Int) else set(range(target.colors))
-    return Prepared(region, target, expressions, buffers, skeleton, tuple(sorted(colors)), counts)
+                rewritten |= {color.value} if isinstance(color, Int) else set(range(target.colors))
+    known = tuple(sorted(colors | rewritten))
+    return Prepared(region, target, expressions, buffers, skeleton, known, tuple(sorted(rewritten)), counts)
 
 
 def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -> State:
@@ -170,7 +168,7 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         "sinks": ports * X_SIZE,
         "sources": ports * U_SIZE,
         "scratch": M_SIZE,
-        "changes": channels * MOST_PENDING * G_SIZE if prepared.rewrites else 0,
+        "changes": pes * len(prepared.rewritten) * MOST_PENDING * G_SIZE,
         "pes": pes * layout.pe_size,
         "channels": channels * layout.channel_size,
     }
@@ -313,10 +311,10 @@ def _fill_channels(prepared: Prepared, state: State) -> None:
     sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
     for side, beyond in enumerate(sides):
         channels[..., F_BEYOND + side] = beyond
-    if prepared.rewrites:
-        changes = starts["changes"] + np.arange(len(state.channels)) * (MOST_PENDING * G_SIZE)
-        channels[..., F_CHANGES] = changes.reshape(shape)
     numbers = {color: i for i, color in enumerate(prepared.colors)}
+    for i, color in enumerate(prepared.rewritten):
+        changes = starts["changes"] + (i * layout.pes + np.arange(layout.pes)) * (MOST_PENDING * G_SIZE)
+        channels[:, :, numbers[color], F_CHANGES] = changes.reshape(shape[:2])
     for route in region.routes:
         here = channels[(*rect_slices(route.rect), numbers[route.color])]
         here[..., F_INPUT] = PORT_NUMBERS[route.source]

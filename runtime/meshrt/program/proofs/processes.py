@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from meshrt.program.proofs.compiled import internal, native
-from meshrt.program.proofs.evaluation import fail, is_below, value_of
-from meshrt.program.proofs.fabric import add_work, configure, release, settle, wake, words_of
+from meshrt.program.proofs.evaluation import fail, is_below, rest_of, value_of
+from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
+    AGAIN,
     A_COLORS,
     A_PES,
     A_READY,
-    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -21,9 +21,9 @@ from meshrt.program.proofs.records import (
     C_OPERAND,
     C_OUT,
     C_OUTPUTS,
+    DONE,
     D_DTYPE,
     D_ELEMENTS,
-    DONE,
     END,
     ENDED,
     ENTER,
@@ -36,18 +36,21 @@ from meshrt.program.proofs.records import (
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
     ERROR_UNTIL,
+    FLYING,
     F_BEHIND,
+    F_CALL,
     F_CHANGES,
     F_LAST_RECEIVER,
     F_LAST_SENDER,
+    F_LAZY,
     F_PENDING,
     F_RECEIVERS,
     F_SENDERS,
-    FLYING,
     G_INPUT,
     G_OUTPUTS,
     G_SIZE,
     G_WORDS,
+    HEAD,
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
@@ -57,26 +60,35 @@ from meshrt.program.proofs.records import (
     H_INPUT_QUEUES,
     H_KEPT,
     H_KEPT_SIZE,
+    H_LAZY,
     H_LOCAL,
     H_MOVES,
     H_NAMES,
+    H_NO_STOPS,
     H_OUTPUT_QUEUES,
-    H_PE_SIZE,
     H_PES,
+    H_PE_SIZE,
     H_READY_HEAD,
     H_READY_MASK,
     H_READY_TAIL,
+    H_RELEASED,
     H_REWRITES,
     H_STEPS,
-    HEAD,
+    H_WAITING_PE,
+    H_WAITING_STEP,
     IDLE,
     JUMP,
     KEPT_AT,
     KEPT_DONE,
+    KEPT_LEFT,
     KEPT_NONE,
     KEPT_ROUNDS,
     KEPT_STATE,
+    LAZY_ROUTE,
+    LAZY_WORDS,
     LOCAL,
+    MOST_PENDING,
+    MOVE,
     M_CALL,
     M_DTYPE,
     M_IN,
@@ -87,11 +99,12 @@ from meshrt.program.proofs.records import (
     M_OUT,
     M_SIZE,
     M_STATE,
-    MOST_PENDING,
-    MOVE,
     NO_ERROR,
+    ON_WITHOUT_LOOKING,
     O_NAME,
     O_SIZE,
+    PAUSED,
+    PE,
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
@@ -102,21 +115,20 @@ from meshrt.program.proofs.records import (
     P_OUT,
     P_STATUS,
     P_STEP,
-    PAUSED,
     RECV,
     REPEAT,
     ROTATE,
     ROUTE,
     RUNNING,
+    SEND,
+    STOPPING,
+    STREAM,
     S_A,
     S_B,
     S_C,
     S_D,
     S_KIND,
     S_SIZE,
-    SEND,
-    STOPPING,
-    STREAM,
     TOUCH,
     WAIT,
 )
@@ -234,6 +246,7 @@ def rewrite(s, c, pe, step):
     if f == 0:
         return
     s[H_REWRITES] += 1
+    s[f + F_CALL] = c
     waiting, behind = s[f + F_PENDING], s[f + F_BEHIND]
     if waiting == 0 and behind == 0:
         configure(s, f, s[c + C_INPUT], s[c + C_OUTPUTS])
@@ -271,12 +284,12 @@ def rotate(s, a, b, pe):
 
 
 @internal
-def as_before(s, kept, pe):  # noqa: SIM110
+def as_before(s, kept, pe):
     """Whether the buffers of a PE are as it remembers them."""
+    same = True
     for i in range(s[H_KEPT_SIZE] - KEPT_STATE):
-        if s[kept + KEPT_STATE + i] != s[pe + s[H_NAMES] + i]:
-            return False
-    return True
+        same &= s[kept + KEPT_STATE + i] == s[pe + s[H_NAMES] + i]
+    return same
 
 
 @internal
@@ -288,6 +301,16 @@ def remember(s, kept, pe):
 
 
 @internal
+def count_down(s, kept, pe):
+    """Another round, or the end of the loop."""
+    if s[kept + KEPT_LEFT] == 0:
+        s[pe + P_EXIT] = 1
+    else:
+        s[kept + KEPT_LEFT] -= 1
+        s[pe + P_GO] = ON_WITHOUT_LOOKING
+
+
+@internal
 def recall(s, at, pe):
     """The head of a loop whose counter decides nothing: rounds that repeat what the buffers went through are skipped.
 
@@ -296,18 +319,17 @@ def recall(s, at, pe):
     kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
     rounds, since = s[kept + KEPT_ROUNDS], s[kept + KEPT_AT]
     s[kept + KEPT_ROUNDS] += 1
-    if since == KEPT_DONE or s[pe + P_MOVES] > 0:
+    if since == KEPT_DONE:
+        count_down(s, kept, pe)
+        return
+    if s[pe + P_MOVES] > 0:
         return
     if since != KEPT_NONE and as_before(s, kept, pe):
-        period = rounds - since
+        # Whatever the stop, the rounds that are left come down to fewer than a period.
+        counter = s[pe + P_COUNTERS + s[at + S_A]]
+        s[kept + KEPT_LEFT] = rest_of(s, s[at + S_B], pe, counter, rounds - since)
         s[kept + KEPT_AT] = KEPT_DONE
-        if period == 1:
-            # Whenever the loop ends, it ends like this.
-            s[pe + P_EXIT] = 1
-        else:
-            counter = pe + P_COUNTERS + s[at + S_A]
-            rest = value_of(s, s[at + S_B], pe) - s[counter]
-            s[counter] += max(0, rest // period * period)
+        count_down(s, kept, pe)
     elif since == KEPT_NONE or rounds >= 2 * since:
         s[kept + KEPT_ROUNDS] -= 1
         remember(s, kept, pe)
@@ -333,11 +355,13 @@ def enter_round(s, at, pe):
     if s[at + S_D] == STOPPING:
         if s[H_LOCAL]:
             recall(s, at, pe)
-        elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
+        elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0 and not s[H_NO_STOPS]:
             s[pe + P_STATUS] = PAUSED
             return at
     counter = pe + P_COUNTERS + s[at + S_A]
-    leaves = s[pe + P_EXIT] == 1 or not is_below(s, s[counter], s[at + S_B], pe)
+    leaves = s[pe + P_EXIT] == 1
+    if not leaves and s[pe + P_GO] != ON_WITHOUT_LOOKING:
+        leaves = not is_below(s, s[counter], s[at + S_B], pe)
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     if leaves:
@@ -412,8 +436,14 @@ def step(s, at, pe):
             rotate(s, a, a + O_SIZE, pe)
     elif kind == ROUTE:
         if not s[H_LOCAL]:
-            rewrite(s, a, pe, at)
-            settle(s)
+            f = channel_of(s, s[a + C_COLOR], pe, at)
+            if f != 0 and s[f + F_LAZY] == LAZY_ROUTE:
+                s[pe + P_STATUS] = BLOCKED
+                s[H_WAITING_PE] = pe
+                s[H_WAITING_STEP] = at
+            else:
+                rewrite(s, a, pe, at)
+                settle(s)
     elif kind == AGAIN:
         following = end_round(s, at, pe)
     elif kind == END:
@@ -422,12 +452,40 @@ def step(s, at, pe):
     return following
 
 
+@internal
+def do_lazily(s):
+    """Nothing else can go on: let the lazy channel do one thing; gives whether it did."""
+    f = s[H_LAZY]
+    if f == 0:
+        return False
+    if s[H_WAITING_PE] != 0:
+        pe, at = s[H_WAITING_PE], s[H_WAITING_STEP]
+        s[H_WAITING_PE] = 0
+        rewrite(s, s[at + S_A], pe, at)
+        wake(s, pe)
+        settle(s)
+        return True
+    if s[f + F_LAZY] == LAZY_WORDS:
+        s[H_RELEASED] = 1
+        moved = forward(s, f)
+        s[H_RELEASED] = 0
+        if moved:
+            add_work(s, f)
+            settle(s)
+        return moved
+    return False
+
+
 @native
 def run(s, budget):
     """Run all that can run, for about so many steps; gives whether something is left to run."""
     stop = s[H_STEPS] + budget
     settle(s)
-    while s[H_ERROR] == NO_ERROR and s[H_READY_HEAD] < s[H_READY_TAIL]:
+    while s[H_ERROR] == NO_ERROR:
+        if s[H_READY_HEAD] == s[H_READY_TAIL]:
+            if do_lazily(s):
+                continue
+            return False
         if s[H_STEPS] >= stop:
             return True
         pe = s[s[A_READY] + (s[H_READY_HEAD] & s[H_READY_MASK])]
