@@ -82,9 +82,7 @@ class Operand:
     midst: Expr = Int(0)
 
 
-def emit_walk(
-    builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product: Callable[[Expr, Expr], None]
-) -> None:
+def emit_walk(builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product: Callable[[Expr, Expr], None]) -> None:
     """Append the walk from position ``start`` once around.
 
     ``product(low, high)`` appends the product over the positions from low to high, which lie
