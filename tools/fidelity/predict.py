@@ -43,6 +43,7 @@ def extrapolated_cycles(kernel: GemmRing, target: Target) -> int:
     return near + (far - near) * (kernel.parts - _SMALL[0]) // (_SMALL[1] - _SMALL[0])
 
 
+@cache
 def predicted(row: Row, target: Target) -> int:
     """The cycles of a row on a target, large ring GEMMs extrapolated."""
     kernel = row.program
