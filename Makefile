@@ -15,7 +15,7 @@ MODEL_STAMP := $(VENV)/.meshc-smollm2
 # The environment of the caller must not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test test-fast check lint imports sizes types docs format bench build clean
+.PHONY: help setup demo test test-fast check lint imports sizes types docs fidelity format bench build clean
 
 help: ## list the targets
 	@echo "usage: make TARGET   (needs Python 3.11 and make; sets up $(VENV) by itself)"
@@ -67,6 +67,9 @@ types: $(STAMP)
 docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the outputs of the README's tour
 	@$(BIN)/python tools/reference_docs.py
 	@$(BIN)/python tools/readme_tour.py
+
+fidelity: $(STAMP) ## renew docs/fidelity.md: predicted against measured (some minutes)
+	@$(BIN)/python -m tools.fidelity.page
 
 format: $(STAMP) ## format the code and sort its imports
 	@$(BIN)/ruff check --quiet --select I --fix . && $(BIN)/ruff format .

@@ -19,7 +19,7 @@ from meshrt.engines.batched.critical import (
 )
 from meshrt.engines.batched.fabric import follow, occupy, unpark
 from meshrt.engines.batched.mailbox import add_work, fail, new_message, outgoing_message, push_post, sent_by
-from meshrt.engines.batched.receive import element_offset, end_wait, shorter, take, taken_time
+from meshrt.engines.batched.receive import element_offset, end_move, end_wait, shorter, take, taken_time
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_COLORS,
@@ -264,6 +264,13 @@ def start_send(r, memory, g, p, pe, color, at):
 
 
 @inline
+def send_nothing(r, g, p, pe, color, at):
+    """A PE sends a view without elements: the move starts, and ends where its first word would leave."""
+    time = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
+    end_move(r, pe, r[g + G_HANDLE], time, r[p + P_HOPS], r[p + P_STAGES])
+
+
+@inline
 def start_receive(r, memory, g, p, pe, color, out, at):
     """A PE's move waits for its words, or takes them at once."""
     begin(r, pe, p, g, color, out, ON_WORDS, at)
@@ -446,7 +453,9 @@ def move(records_at, memory_at, what, g, pes, colors, others, addresses, offsets
             p = slots + pe * P_SIZE
             i += 1
             if what == DO_SEND:
-                if not straight or not send_straight(r, memory, g, p, pe, color, at, paths, i - 1):
+                if r[g + G_WORDS] == 0:
+                    send_nothing(r, g, p, pe, color, at)
+                elif not straight or not send_straight(r, memory, g, p, pe, color, at, paths, i - 1):
                     m = start_send(r, memory, g, p, pe, color, at)
             elif what == DO_RECEIVE:
                 if r[g + G_KIND] >= STREAM_COPY:
