@@ -17,6 +17,7 @@ import numpy as np
 from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
 from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
+from meshrt.engines.faults import Fault
 from meshrt.engines.loading.scalars import check_scalars
 from meshrt.manifest import Manifest, TensorBinding
 from meshrt.program.check import check_program
@@ -38,6 +39,8 @@ class RunOptions:
     has no outputs. An ``until`` then takes ``until_rounds`` rounds, and loops that repeat
     themselves are skipped over, exactly, unless ``fast_forward`` is off. ``events`` counts by
     cause what lies on the critical path: ``latency.events`` of the report.
+
+    ``faults`` are injected into the run, by the reference engine only.
     """
 
     engine: str = DEFAULT_ENGINE
@@ -49,6 +52,7 @@ class RunOptions:
     until_rounds: int | None = None
     fast_forward: bool = True
     events: bool = False
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ def run_program(
         max_cycles=options.max_cycles,
         text=text,
         **_timing(options),
+        **_faults(options),
     )
     progress.stage("running")
     finished = machine.run(progress)
@@ -174,6 +179,17 @@ def _timing(options: RunOptions) -> dict[str, Any]:
     if options.timing_only:
         told |= {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
     return told
+
+
+def _faults(options: RunOptions) -> dict[str, Any]:
+    """What only an engine that injects faults is told. Raises M0541 for another one."""
+    if not options.faults:
+        return {}
+    if options.engine != "reference":
+        raise MeshError(
+            "M0541", f"the {options.engine} engine injects no faults", helps=["run it on the reference engine"]
+        )
+    return {"faults": options.faults}
 
 
 def _bind_inputs(

@@ -81,6 +81,11 @@ def port_name(port: int) -> str:
     return _PORT_NAMES[port] if 0 <= port < len(_PORT_NAMES) else "?"
 
 
+def queue_name(port: int) -> str:
+    """Name of the queue where words of a port wait; behind the ports comes the one between router and PE."""
+    return f"port {_PORT_NAMES[port]}" if 0 <= port < len(_PORT_NAMES) else "the PE"
+
+
 def dtype_name(dtype: int) -> str:
     """Name of a dtype."""
     return _DTYPE_NAMES[dtype] if 0 <= dtype < len(_DTYPE_NAMES) else "?"

@@ -9,12 +9,13 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.loading.names import RegionNames
+from meshrt.engines.reference.broken import broken_part
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import KINDS, Lowered
 from meshrt.engines.reference.misfits import describe_misfit
 from meshrt.engines.reference.state import State
-from meshrt.engines.wording import Wording, dtype_name, port_name
+from meshrt.engines.wording import Wording, dtype_name, port_name, queue_name
 from meshrt.program.model import Program
 
 #: Groups of PEs, and of stray words, that one report describes.
@@ -53,6 +54,7 @@ class Explainer:
         at = self._say.pes([pe]) if pe >= 0 else ""
         instruction = self._say.call(call)
         number = color if status == rec.ERROR_COLOR else self._say.color(color)
+        taker = f"{instruction} on {at}" if call >= 0 else f"the host at {at}"
         holder = self._say.call(a) if status == rec.ERROR_HELD else ""
         failures: dict[Any, tuple[str, str]] = {
             rec.ERROR_FULL: ("M0513", f"the engine has no room for more events ({a:,} are pending)"),
@@ -103,16 +105,29 @@ class Explainer:
             ),
             rec.ERROR_DAMAGED: (
                 "M0532",
-                f"{instruction} on {at} got a damaged word of color {number} in cycle {int(h[rec.H_TIME]):,}: "
+                f"{taker} got a damaged word of color {number} in cycle {int(h[rec.H_TIME]):,}: "
                 f"word {b} of {self._sender(a)}",
             ),
             rec.ERROR_MISSING: (
                 "M0533",
-                f"{instruction} on {at} misses word {a} of color {number} in cycle {int(h[rec.H_TIME]):,}",
+                f"{taker} misses word {a} of color {number} in cycle {int(h[rec.H_TIME]):,}",
+            ),
+            rec.ERROR_OVERFLOW: (
+                "M0539",
+                f"the queue of color {number} at {queue_name(a)} of {at} overflows in cycle {int(h[rec.H_TIME]):,}: "
+                f"it holds {b} words and gets another one of {instruction}",
+            ),
+            rec.ERROR_SHORT: (
+                "M0540",
+                f"{instruction} on {at} reaches byte {a:,} of the SRAM in cycle {self._clock(pe):,}; "
+                f"it ends at byte {b:,}",
             ),
         }
         code, message = failures[status]
         return MeshError(code, message, place=self._say.place(call))
+
+    def _clock(self, pe: int) -> int:
+        return int(self._state.tables["pes"][pe, rec.E_CLOCK])
 
     def _sender(self, pe: int) -> str:
         return self._say.pes([pe]) if pe >= 0 else "the host"
@@ -144,6 +159,14 @@ class Explainer:
             f"{instruction} reads {name} of PE ({x}, {y}), which another buffer overwrote",
             notes=notes or [f"{buffer.name} (line {buffer.line}) was never written there"],
         )
+
+    def standstill(self, pes: np.ndarray) -> MeshError | None:
+        """Nothing moves any more and these PEs have not ended: a broken part, else a deadlock of the program."""
+        waiting = pes[self._state.tables["pes"][pes, rec.E_BLOCKED] != rec.STOPPED]
+        deadlock = self.deadlock(waiting) if len(waiting) else None
+        notes = deadlock.diagnostic.notes if deadlock else ()
+        checked = bool(self._state.header[rec.X_CHECKED])
+        return broken_part(self._state, self._say, checked, notes) or deadlock
 
     def deadlock(self, pes: np.ndarray) -> MeshError:
         """No PE can go on: who waits for what, and which words wait where."""

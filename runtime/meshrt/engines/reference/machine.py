@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshrt.diagnostics import MeshError
+from meshrt.engines.faults import Fault
 from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements, to_dtype
@@ -15,6 +16,7 @@ from meshrt.engines.reference.core import clock
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.executed import Executed
 from meshrt.engines.reference.failures import Explainer
+from meshrt.engines.reference.injected import fault_records
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowering, route_config
 from meshrt.engines.reference.state import make_state
@@ -33,7 +35,7 @@ class Machine:
     """Builds the state for one run and runs it.
 
     ``checked`` watches what asynchronous moves hold (M0509) and lets every word carry what a
-    receive needs to see that none was lost or damaged (M0532, M0533).
+    receive needs to see that none was lost or damaged (M0532, M0533). ``faults`` are injected.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Machine:
         per_layer: bool = False,
         checked: bool = False,
         max_cycles: int | None = None,
+        faults: Sequence[Fault] = (),
         text: Sequence[str] = (),
     ):
         self._program = program
@@ -75,6 +78,7 @@ class Machine:
             environment,
             sum(int(c.sum()) for c in counts),
             sum(port.rect.count for port in ports),
+            fault_records(faults, program, self._bases),
         )
         header = self._state.header
         header[rec.X_PER_LAYER] = per_layer
@@ -174,8 +178,8 @@ class Machine:
     def run(self, progress: Progress) -> Finished:
         """Run all codes to their end.
 
-        Raises M0500 for a deadlock, M0518 for words left over, M0530 past ``max_cycles``
-        and M05xx for what else fails.
+        Raises M0500 for a deadlock, M0536 to M0538 for broken parts, M0518 for words left over,
+        M0530 past ``max_cycles`` and M05xx for what else fails.
         """
         header = self._state.header
         while True:
@@ -194,9 +198,9 @@ class Machine:
             else:
                 raise self._explain.failure()
         blocked = self._state.tables["pes"][:, rec.E_BLOCKED]
-        stuck = np.flatnonzero((blocked != rec.ENDED) & (blocked != rec.STOPPED))
-        if len(stuck):
-            raise self._explain.deadlock(stuck)
+        failed = self._explain.standstill(np.flatnonzero(blocked != rec.ENDED))
+        if failed is not None:
+            raise failed
         left = self._explain.leftovers()
         if left is not None:
             raise left

@@ -91,6 +91,7 @@ def make_state(
     environment: np.ndarray,
     host_elements: int,
     places: int,
+    faults: np.ndarray,
 ) -> State:
     """Fresh state: empty queues, no routes, clocks at 0. ``environment`` holds the per-PE values of names."""
     check_target(target, colors)
@@ -119,6 +120,8 @@ def make_state(
         rec.A_EXITS: ("exits", channels * SIDES, 1),
         rec.A_SOURCES: ("sources", channels * SIDES, 1),
         rec.A_PLACES: ("places", places + 1, rec.O_SIZE),
+        rec.A_FAULTS: ("faults", len(faults) + 1, rec.Z_SIZE),
+        rec.A_ARRIVED: ("arrived", links, 1),
         rec.A_HOSTS: ("hosts", places + 1, 1),
         rec.A_WHEEL: ("wheel", wheel * slot, 1),
         rec.A_WHEEL_COUNTS: ("wheel_counts", wheel, 1),
@@ -153,6 +156,7 @@ def make_state(
     for number, start in starts.items():
         header[number] = start
     tables["environment"][:] = environment
+    tables["faults"][: len(faults)] = faults
     tables["steps"][:] = lowered.steps
     tables["instructions"][:] = lowered.table
     tables["operands"][:] = lowered.operands
@@ -188,6 +192,7 @@ def make_state(
     }
     sizes = {
         rec.B_PES: pes,
+        rec.B_FAULTS: len(faults),
         rec.B_COLORS: count,
         rec.B_COLOR_LIMIT: color_limit,
         rec.B_MOVES: moves,

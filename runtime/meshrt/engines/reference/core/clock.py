@@ -17,6 +17,7 @@ from meshrt.engines.reference.core.queues import (
     channel_at,
     fail,
     has_room,
+    link_into,
     list_taker,
     new_word,
     pop_event,
@@ -28,6 +29,7 @@ from meshrt.engines.reference.core.queues import (
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
+    A_ARRIVED,
     A_EVENTS,
     A_HOSTS,
     A_MOVES,
@@ -179,7 +181,10 @@ def land(r, time):
     count = r[r[A_WHEEL_COUNTS] + slot]
     entries = r[A_WHEEL] + slot * r[B_SLOT]
     for i in range(count):
-        arrive(r, r[entries + i] // QUEUES, r[entries + i] % QUEUES, time)
+        channel, port = r[entries + i] // QUEUES, r[entries + i] % QUEUES
+        arrive(r, channel, port, time)
+        if r[X_CHECKED] != 0:
+            r[r[A_ARRIVED] + link_into(r, channel // r[B_COLORS], port)] += 1
     r[r[A_WHEEL_COUNTS] + slot] = 0
     r[H_FLYING] -= count
 
@@ -228,7 +233,11 @@ def send_from_host(r, time):
 
 @internal
 def take_words(r, time):
-    """PEs take the words that have arrived for their moves: receives first, then streams through."""
+    """PEs take the words that have arrived for their moves: receives first, then streams through.
+
+    Gives whether one may take a word in the next cycle. A stream-through whose result cannot be
+    sent takes none by itself: what makes room for the result is something else that happens.
+    """
     for streams in range(2):
         count = r[H_TAKERS]
         for i in range(count):
@@ -250,8 +259,8 @@ def take_words(r, time):
                 if r[f + F_TRIED] != time + 1:
                     take_through(r, channel, time)
             if r[H_STATUS] != FINISHED:
-                return
-    left = ZERO
+                return False
+    left, eager = ZERO, False
     for i in range(r[H_TAKERS]):
         channel = r[r[A_TAKERS] + i]
         f = channel_at(r, channel)
@@ -263,9 +272,11 @@ def take_words(r, time):
         if stays:
             r[r[A_TAKERS] + left] = channel
             left += 1
+            eager = eager or r[r[A_MOVES] + move * V_SIZE + V_FULL] == 0
         else:
             r[f + F_LISTED] = 0
     r[H_TAKERS] = left
+    return eager
 
 
 @internal
@@ -296,7 +307,7 @@ def move_words(r, time):
 @internal
 def next_cycle(r, time, busy):
     """The next cycle in which something can happen, or -1."""
-    if busy or r[H_TAKERS] != 0 or r[H_HOSTS] != 0:
+    if busy or r[H_HOSTS] != 0:
         return time + 1
     soonest = r[r[A_EVENTS]] // EVENT_TIME if r[H_EVENTS] > 0 else ZERO - 1
     if r[H_FLYING] != 0:
@@ -330,10 +341,10 @@ def run(header_at, least_words, cycles):
             return
         land(r, time)
         send_from_host(r, time)
-        take_words(r, time)
+        eager = take_words(r, time)
         if r[H_STATUS] != FINISHED:
             return
-        busy = move_words(r, time)
+        busy = move_words(r, time) or eager
         if r[H_STATUS] != FINISHED:
             return
         if r[X_MAX_CYCLES] >= 0 and max(time, r[H_LATEST]) > r[X_MAX_CYCLES]:

@@ -7,6 +7,7 @@ from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at
 from meshrt.engines.reference.core.counts import count_one, entry_of
 from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.faults import stay_within
 from meshrt.engines.reference.core.held import hold, release, watch
 from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
 from meshrt.engines.reference.core.operands import (
@@ -40,6 +41,7 @@ from meshrt.engines.reference.core.records import (
     A_VIEWS,
     B_COLOR_LIMIT,
     B_COLORS,
+    B_FAULTS,
     B_MOVES,
     DONE,
     E_BLOCKED,
@@ -217,6 +219,10 @@ def cycles_of(r, i, call, row):
 @internal
 def touch(r, i, pe, call):
     """Whether what is read holds its own data; what is written does from now on."""
+    if r[B_FAULTS] != 0:
+        stay_within(r, i, pe, call)
+        if r[H_STATUS] != FINISHED:
+            return
     for which in range(r[i + I_COUNT]):
         o = r[A_VIEWS] + which * SIZE
         read = (r[i + I_ROLES] >> (2 * which)) & 1 or (r[i + I_FORM] == FILL and r[i + I_WHERE] >= 0)

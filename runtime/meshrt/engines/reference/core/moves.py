@@ -8,6 +8,7 @@ from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, I32, RAMP
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
+from meshrt.engines.reference.core.faults import disturb
 from meshrt.engines.reference.core.queues import (
     channel_at,
     fail,
@@ -27,6 +28,7 @@ from meshrt.engines.reference.core.records import (
     A_PES,
     A_ROWS,
     B_COLORS,
+    B_FAULTS,
     B_MOVES,
     BEGIN_OUT,
     DONE,
@@ -45,6 +47,7 @@ from meshrt.engines.reference.core.records import (
     F_MOVES,
     F_OUT,
     F_POST,
+    F_SENDER,
     F_TRIED,
     FINISHED,
     FLYING,
@@ -226,8 +229,11 @@ def inject(r, router, color, time):
     r[H_STALLED] += r[v + V_HELD]
     if r[v + V_KIND] != SEND:
         r[v + V_HELD] = 0
-    set_off(r, channel, RAMP, word, time + r[X_RAMP])
     link = router * LINKS + FROM_PE
+    if r[B_FAULTS] != 0 and disturb(r, words, word, link, time):
+        free_word(r, word)
+    else:
+        set_off(r, channel, RAMP, word, time + r[X_RAMP])
     if last:
         following = r[v + V_NEXT_OUT]
         r[f + F_OUT] = following
@@ -288,7 +294,7 @@ def take(r, channel, time):
         fail(r, ERROR_SPLIT_WORD, pe, color, call, words[w + W_ELEMENTS], r[v + V_N])
         return
     if r[X_CHECKED] != 0:
-        verify(r, words, w, f, pe, color, call)
+        verify(r, words, w, f + F_SENDER, pe, color, call)
         if r[H_STATUS] != FINISHED:
             return
     # A word that came later than it could have been taken decides when the move ends; of two that decide, the

@@ -7,6 +7,7 @@ from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
 from meshrt.engines.reference.core.counts import entry_of
 from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.faults import is_halted
 from meshrt.engines.reference.core.instructions import execute
 from meshrt.engines.reference.core.moves import advance
 from meshrt.engines.reference.core.operands import AT, DTYPE, STACK, reads, resolve
@@ -48,6 +49,7 @@ from meshrt.engines.reference.core.records import (
     S_SIZE,
     S_TARGET,
     STOP,
+    STOPPED,
     WANTS_COST,
     WANTS_ROW,
     X_BRANCH,
@@ -102,6 +104,9 @@ def run_pe(header_at, pe, time):
     counters = r[A_COUNTERS] + pe * r[B_DEPTH]
     stack = r[A_VIEWS] + STACK
     if r[e + E_CLOCK] != time:
+        return ZERO
+    if is_halted(r, pe, time):
+        r[e + E_BLOCKED] = STOPPED
         return ZERO
     while r[e + E_BLOCKED] == RUNNING:
         if r[e + E_CLOCK] > time:

@@ -6,7 +6,7 @@ import numpy as np
 
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
-from meshrt.engines.pointers import i32_at
+from meshrt.engines.pointers import i32_at, i64_at
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
@@ -26,6 +26,7 @@ from meshrt.engines.reference.core.records import (
     B_SLOT,
     B_WHEEL,
     ERROR_FULL,
+    ERROR_OVERFLOW,
     EVENT_KIND,
     EVENT_TIME,
     F_CONFIG,
@@ -58,6 +59,7 @@ from meshrt.engines.reference.core.records import (
     O_SIZE,
     P_FREE,
     P_QUEUES,
+    P_WORDS,
     Q_COUNT,
     Q_HEAD,
     Q_KEPT,
@@ -65,6 +67,7 @@ from meshrt.engines.reference.core.records import (
     Q_THERE,
     QUEUES,
     TO_PE,
+    W_CALL,
     W_SIZE,
     X_QUEUE_WORDS,
     ZERO,
@@ -263,8 +266,13 @@ def arrive(r, channel, port, time):
 
 @inline
 def append(r, channel, port, word):
-    """A word takes a place in a queue."""
+    """A word takes a place in a queue, which has one."""
     q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    if q[at + Q_COUNT] >= r[X_QUEUE_WORDS]:
+        router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+        call = i64_at(r[P_WORDS])[word * W_SIZE + W_CALL]
+        fail(r, ERROR_OVERFLOW, router, color, call, port, r[X_QUEUE_WORDS])
+        return
     position = q[at + Q_HEAD] + q[at + Q_COUNT]
     if position >= r[X_QUEUE_WORDS]:
         position -= r[X_QUEUE_WORDS]
@@ -296,23 +304,27 @@ def has_room(r, channel, port):
     return i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_COUNT] < r[X_QUEUE_WORDS]
 
 
+@inline
+def link_into(r, router, port):
+    """The link whose words come to a queue of a router; -1 where only the host's do."""
+    if port == INTO_PE:
+        return router * LINKS + TO_PE
+    if port == RAMP:
+        return router * LINKS + FROM_PE
+    beyond = r[r[A_NEIGHBOURS] + router * SIDES + port]
+    return beyond * LINKS + (port + 2) % SIDES if beyond >= 0 else ZERO - 1
+
+
 @internal
 def wake_feeder(r, channel, port, time):
     """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
     router, color = channel // r[B_COLORS], channel % r[B_COLORS]
-    if port == INTO_PE:
-        link = router * LINKS + TO_PE
-    elif port == RAMP:
-        link = router * LINKS + FROM_PE
-    else:
-        beyond = r[r[A_NEIGHBOURS] + router * SIDES + port]
-        if beyond < 0:
-            source = r[r[A_SOURCES] + channel * SIDES + port]
-            if source != 0:
-                list_host(r, source - 1)
-            return
-        link = beyond * LINKS + (port + 2) % SIDES
-    if r[link_at(r, link) + L_WANT] >> color & 1:
+    link = link_into(r, router, port)
+    if link < 0:
+        source = r[r[A_SOURCES] + channel * SIDES + port]
+        if source != 0:
+            list_host(r, source - 1)
+    elif r[link_at(r, link) + L_WANT] >> color & 1:
         activate(r, link, time)
 
 

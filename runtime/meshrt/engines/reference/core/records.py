@@ -143,7 +143,17 @@ O_WORDS = 6
 O_SENT = 7  # words sent
 O_CYCLE = 8  # the latest cycle in which it sent a word, plus one
 O_LISTED = 9  # whether it is on the list of those that can send
-O_SIZE = 10
+O_SENDER = 10  # with checking: as F_SENDER and what follows it
+O_SERIAL = 11
+O_EXPECT = 12
+O_SIZE = 13
+
+# A fault, where a test injects one.
+Z_KIND = 0  # one of the kinds below; 0 when it has happened and does not again
+Z_AT = 1  # a link or a PE
+Z_CYCLE = 2
+Z_VALUE = 3  # the bit that is flipped, or the end of the SRAM
+Z_SIZE = 4
 
 # An instruction of the program.
 I_FORM = 0
@@ -254,7 +264,9 @@ H_MOST = 32  # the most words that ever existed at once
     A_COLORS,
     A_VIEWS,
     A_MARKS,
-) = range(40, 74)
+    A_FAULTS,
+    A_ARRIVED,
+) = range(40, 76)
 # .. arrays of their own:
 P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(76, 84)
 # .. addresses of compiled functions:
@@ -275,7 +287,8 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     B_COSTS,
     B_SRAM,
     B_EVENTS,
-) = range(90, 104)
+    B_FAULTS,
+) = range(90, 105)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,
@@ -333,7 +346,12 @@ EVENT_TIME, EVENT_KIND = 1 << 24, 1 << 22
     ERROR_DAMAGED,
     ERROR_MISSING,
     ERROR_FULL,
-) = np.arange(25)
+    ERROR_OVERFLOW,
+    ERROR_SHORT,
+) = np.arange(27)
+
+# Kinds of faults.
+STUCK, LOST, DAMAGED, HALTED, DEAF, SHORT = np.arange(1, 7)
 
 # Kinds of moves.
 SEND, RECV, RECV_ADD, RECV_MAX, STREAM_COPY, STREAM_ADD, STREAM_MAX = 0, 1, 2, 3, 4, 5, 6

@@ -12,6 +12,7 @@ from __future__ import annotations
 from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
 from meshrt.engines.reference.core.moves import can_send, inject, take_through
 from meshrt.engines.reference.core.queues import (
     accepts,
@@ -22,6 +23,7 @@ from meshrt.engines.reference.core.queues import (
     free_word,
     has_room,
     link_at,
+    link_into,
     push_event,
     queue_at,
     remove_first,
@@ -30,6 +32,7 @@ from meshrt.engines.reference.core.queues import (
 )
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
+    A_ARRIVED,
     A_EXITS,
     A_MOVES,
     A_NEIGHBOURS,
@@ -38,6 +41,7 @@ from meshrt.engines.reference.core.records import (
     A_STACK,
     A_TURNS,
     B_COLORS,
+    B_FAULTS,
     ERROR_HOST_OVERFLOW,
     ERROR_LEAVES_FABRIC,
     F_CONFIG,
@@ -74,6 +78,7 @@ from meshrt.engines.reference.core.records import (
     O_COUNT,
     O_DONE,
     O_DTYPE,
+    O_SENDER,
     O_SIZE,
     P_MEMORY,
     P_QUEUES,
@@ -99,12 +104,14 @@ from meshrt.engines.reference.core.records import (
     W_STAGES,
     W_THERE,
     W_VALUE,
+    X_CHECKED,
     X_HOP,
     X_LINK_WORDS,
     X_RAMP,
     X_RAMP_WORDS,
     ZERO,
 )
+from meshrt.engines.reference.core.shadow import verify
 
 #: What keeps a word from moving: a full queue, or a link whose words of this cycle have gone. Else a link's number
 #: says that this link is to be decided first.
@@ -136,7 +143,7 @@ def undecided(r, link, color, time):
 def room(r, router, color, port, time):
     """Whether a queue has a place for one more word in this cycle: MOVES, NO_ROOM, or a link to be decided first."""
     channel = router * r[B_COLORS] + color
-    if has_room(r, channel, port):
+    if has_room(r, channel, port) or is_deaf(r, link_into(r, router, port), time):
         return MOVES + ZERO
     f = channel_at(r, channel)
     if port == INTO_PE:
@@ -162,11 +169,15 @@ def room(r, router, color, port, time):
 def can_move(r, router, side, color, time):
     """Whether the first word of a color that waits for a link can move in this cycle, as :func:`room` says it."""
     if side == FROM_PE:
+        if is_stuck(r, router * LINKS + FROM_PE, time):
+            return NO_ROOM + ZERO
         return room(r, router, color, RAMP, time) if can_send(r, router, color, time) else NO_LINK + ZERO
     outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
     verdict = MOVES + ZERO
     for output in range(PORTS):
         if outputs >> output & 1:
+            if is_stuck(r, router * LINKS + output, time):
+                return NO_ROOM + ZERO
             if output != side and used_up(r, router * LINKS + output, output, time):
                 verdict = NO_LINK
             elif output == RAMP:
@@ -194,6 +205,10 @@ def leave(r, router, color, side, word, time):
         fail(r, ERROR_LEAVES_FABRIC, router, color, call, side, ZERO)
         return
     o = r[A_PLACES] + (place - 1) * O_SIZE
+    if r[X_CHECKED] != 0:
+        verify(r, words, w, o + O_SENDER, router, color, ZERO - 1)
+        if r[H_STATUS] != FINISHED:
+            return
     kind = words[w + W_KIND]
     elements = (kind >> 2) & 3
     done = r[o + O_DONE]
@@ -249,6 +264,9 @@ def pass_word(r, router, color, time):
         this = copy_word(r, words, word) if outputs != 0 else word
         count_use(r, link, time)
         r[link_at(r, link) + L_NEXT] = color + 1
+        if r[B_FAULTS] != 0 and disturb(r, words, this, link, time):
+            free_word(r, this)
+            continue
         if output == RAMP:
             words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
             set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
@@ -257,6 +275,7 @@ def pass_word(r, router, color, time):
         beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
         if beyond < 0:
             leave(r, router, color, output, this, time + r[X_HOP])
+            r[r[A_ARRIVED] + link] += 1
         else:
             words[this * W_SIZE + W_HOPS] += 1
             set_off(r, beyond * r[B_COLORS] + color, (output + 2) % SIDES, this, time + r[X_HOP])

@@ -15,9 +15,6 @@ from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (
     ERROR_DAMAGED,
     ERROR_MISSING,
-    F_EXPECT,
-    F_SENDER,
-    F_SERIAL,
     LAST,
     W_CHECK,
     W_INDEX,
@@ -28,6 +25,8 @@ from meshrt.engines.reference.core.records import (
     ZERO,
 )
 
+#: Fields behind the one that names a sender.
+SERIAL, EXPECT = 1, 2
 #: An odd number with many bits set: multiplying by it spreads a changed bit over those above.
 _SPREAD = np.int64(-7046029254386353131)
 
@@ -52,16 +51,19 @@ def seal(words, w, sender, serial):
 
 
 @internal
-def verify(r, words, w, f, pe, color, call):
-    """A word that is about to be taken is what its sender sent, and follows the one taken before."""
+def verify(r, words, w, before, pe, color, call):
+    """A word that is about to be taken is what its sender sent, and follows the one taken ``before``.
+
+    That is three fields of a channel (F_SENDER and those behind it) or of a place of the host.
+    """
     if words[w + W_CHECK] != checksum(words, w):
         fail(r, ERROR_DAMAGED, pe, color, call, words[w + W_SENDER], words[w + W_INDEX])
         return
-    expected, index = r[f + F_EXPECT], words[w + W_INDEX]
-    follows = words[w + W_SENDER] == r[f + F_SENDER] and words[w + W_SERIAL] == r[f + F_SERIAL]
+    expected, index = r[before + EXPECT], words[w + W_INDEX]
+    follows = words[w + W_SENDER] == r[before] and words[w + W_SERIAL] == r[before + SERIAL]
     if index != expected or (expected != 0 and not follows):
         fail(r, ERROR_MISSING, pe, color, call, expected, ZERO)
         return
-    r[f + F_SENDER] = words[w + W_SENDER]
-    r[f + F_SERIAL] = words[w + W_SERIAL]
-    r[f + F_EXPECT] = 0 if words[w + W_KIND] & LAST else index + 1
+    r[before] = words[w + W_SENDER]
+    r[before + SERIAL] = words[w + W_SERIAL]
+    r[before + EXPECT] = 0 if words[w + W_KIND] & LAST else index + 1
