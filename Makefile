@@ -15,7 +15,7 @@ MODEL_STAMP := $(VENV)/.meshc-smollm2
 # The environment of the caller must not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test test-fast check lint imports sizes types docs fidelity format bench build clean
+.PHONY: help setup demo test test-fast rerun check lint imports sizes types docs fidelity format bench build clean
 
 help: ## list the targets
 	@echo "usage: make TARGET   (needs Python 3.11 and make; sets up $(VENV) by itself)"
@@ -44,6 +44,10 @@ test: $(STAMP) ## run all tests (PYTEST_ARGS='-k name' narrows, JOBS=n processes
 
 test-fast: $(STAMP) ## run the tests that are not marked slow
 	@$(BIN)/python -m pytest -n $(JOBS) -m 'not slow' $(PYTEST_ARGS)
+
+rerun: $(STAMP) ## run one program on both engines and compare them (PROGRAM=FILE.mesh)
+	@test -n "$(PROGRAM)" || { echo "usage: make rerun PROGRAM=FILE.mesh" >&2; exit 2; }
+	@$(BIN)/python -m tests.differential.rerun $(PROGRAM)
 
 check: lint imports sizes types ## ruff, pyright, import directions, file sizes
 
