@@ -1,6 +1,6 @@
-"""``gemm.ring``: the two-hop interleaved ring GEMM on a square grid (MeshGEMM, WaferLLM section 5).
+"""``gemm.ring``: the two-hop interleaved ring GEMM (MeshGEMM, WaferLLM section 5).
 
-C[m, n] = X[m, k] W[k, n] on P x P PEs. X lies with m over y and k over x, W with k over y
+On P x P PEs C[m, n] = X[m, k] W[k, n]. X lies with m over y and k over x, W with k over y
 and n over x, aligned at placement so that the PE at logical (r, c) starts with the W
 block r + c. X is first aligned in floor(P/2) ring shifts: odd rows on the forward ring,
 even rows on the reverse one; a row that is aligned goes on.
@@ -9,7 +9,9 @@ while the tile product runs.
 
 Critical path: P steps of the longer of the tile product and the two shifts (2 hops);
 floor(P/2) alignment shifts. Memory: two X tiles, two W tiles, the accumulator. Colors:
-8 on x (both directions of the ring), 4 on y.
+8 on x (both directions of the ring), 4 on y, of which a router holds 6 and 3.
+
+Grids that are not square take the walk of :mod:`meshc.kernels.systolic` on the same rings.
 """
 
 from __future__ import annotations

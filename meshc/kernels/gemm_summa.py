@@ -5,6 +5,10 @@ along its row from column i, W tile j along its column from row j, each as soon 
 before is in use (:class:`meshc.kernels.multicast.MovingRoot`), into a second buffer while
 the tile product runs. Where the grid is not square the tiles of X and W end at different
 places, and the products are the stretches between (:mod:`meshc.kernels.inner_walk`).
+
+Critical path on P x P PEs: P steps of the longer of a tile product and two broadcasts, the
+next root one hop away; 2 (P - 1) hops to the last PE. Memory: two X tiles, three W tiles,
+the accumulator. Colors: 1 on either axis, three configurations each.
 """
 
 from __future__ import annotations
@@ -193,5 +197,5 @@ KERNEL = Kernel(
     emit,
     rank=1,
     estimate=estimate,
-    scaling=Scaling("3 X + 3 W + C", "O(N)", "N - 1", "N", "van de Geijn and Watts 1997"),
+    scaling=Scaling("2 X + 3 W + C", "O(N)", "N - 1", "N", "van de Geijn and Watts 1997"),
 )

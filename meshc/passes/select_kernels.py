@@ -46,7 +46,7 @@ class SelectKernels(Pass):
           %x = tile.position_embedding(%t) {sequence = 5, algorithm = "embedding.position"}
             : shard<"f32", block<5, 2>, block<8, 4>>
           %y = tile.gemm(%x, %w) {
-            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.summa"
+            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.ring"
           } : shard<"f32", block<5, 2>, block<8, 4>>
           return()
         }
