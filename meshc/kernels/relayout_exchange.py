@@ -202,15 +202,19 @@ class _Stage:
         if length == 1:
             self.take(self.buffer, self.result, held, as_expr(0), self.at)
             return
+        # Tiles of their own: what a ring exchanges must live as long as both, and the result outlives this stage.
+        tile = self.lowering.temporary("tile", self.result.dtype, *self.result.shape)
         following = self.lowering.temporary("following", self.result.dtype, *self.result.shape)
+        builder.emit("fill", tile, value=0.0)
         on, position = ring(builder, self.axis), logical_position(builder, self.axis)
         first = builder.param(f"next_{self.axis}", physical((position + 1) % length, length))
-        self.take(self.buffer, self.result, held, self.at, first)
+        self.take(self.buffer, tile, held, self.at, first)
         with builder.loop("s", length, start=1) as step:
-            settle(builder, shift(builder, [(on, self.result, following)]))
-            builder.emit("rotate", self.result, following)
+            settle(builder, shift(builder, [(on, tile, following)]))
+            builder.emit("rotate", tile, following)
             owner = physical((position + 1 + step) % length, length)
-            self.take(self.buffer, self.result, held, self.at, owner)
+            self.take(self.buffer, tile, held, self.at, owner)
+        builder.emit("copy", self.result, tile)
 
 
 def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr | None:
