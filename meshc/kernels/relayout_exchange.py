@@ -31,6 +31,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
+from meshc.kernels.relayout_cost import exchange_cycles
 from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, every, list_places, listed, pick, stretch
 from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme
@@ -51,6 +52,11 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
     check_rectangles(op, width, height)
     check_bytes(op, target, {"exchange": exchange_bytes(exchanges(*wire_types(op)))})
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    return exchange_cycles(exchanges(*wire_types(op)), (width, height), target)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
