@@ -29,6 +29,7 @@ from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
+from meshc.kernels.relayout_cost import diagonal_cycles, exchange_cycles
 from meshc.kernels.relayout_exchange import follow, on_the_wire, wire_types
 from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes, turn_bytes
 from meshc.kernels.relayout_plan import exchanges
@@ -55,6 +56,13 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     check_rectangles(op, width, height)
     needed = {"transposition": turn_bytes(source, 4, swapped), "exchange": exchange_bytes(exchanges(swapped, result))}
     check_bytes(op, target, needed)
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    source, result = wire_types(op)
+    rest = exchange_cycles(exchanges(_swapped(source), result), (width, height), target)
+    return diagonal_cycles(source, width, target) + rest
 
 
 def emit(op: Operation, lowering: Lowering) -> None:

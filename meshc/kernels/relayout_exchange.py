@@ -31,6 +31,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
+from meshc.kernels.relayout_cost import exchange_cycles
 from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, every, list_places, listed, pick, stretch
 from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme
@@ -51,6 +52,11 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
     check_rectangles(op, width, height)
     check_bytes(op, target, {"exchange": exchange_bytes(exchanges(*wire_types(op)))})
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    return exchange_cycles(exchanges(*wire_types(op)), (width, height), target)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -202,15 +208,19 @@ class _Stage:
         if length == 1:
             self.take(self.buffer, self.result, held, as_expr(0), self.at)
             return
+        # Tiles of their own: what a ring exchanges must live as long as both, and the result outlives this stage.
+        tile = self.lowering.temporary("tile", self.result.dtype, *self.result.shape)
         following = self.lowering.temporary("following", self.result.dtype, *self.result.shape)
+        builder.emit("fill", tile, value=0.0)
         on, position = ring(builder, self.axis), logical_position(builder, self.axis)
         first = builder.param(f"next_{self.axis}", physical((position + 1) % length, length))
-        self.take(self.buffer, self.result, held, self.at, first)
+        self.take(self.buffer, tile, held, self.at, first)
         with builder.loop("s", length, start=1) as step:
-            settle(builder, shift(builder, [(on, self.result, following)]))
-            builder.emit("rotate", self.result, following)
+            settle(builder, shift(builder, [(on, tile, following)]))
+            builder.emit("rotate", tile, following)
             owner = physical((position + 1 + step) % length, length)
-            self.take(self.buffer, self.result, held, self.at, owner)
+            self.take(self.buffer, tile, held, self.at, owner)
+        builder.emit("copy", self.result, tile)
 
 
 def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr | None:

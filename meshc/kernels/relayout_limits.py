@@ -14,7 +14,7 @@ from meshrt.program.model import DTYPE_BYTES
 from meshrt.target import Target
 
 #: Tiles that each scheme of an exchange holds besides the source's and the target's: of either, by number.
-RIDING = {"keep": (0, 0), "pick": (0, 0), "spread": (0, 0), "pull": (2, 0), "push": (0, 1)}
+RIDING = {"keep": (0, 0), "pick": (0, 0), "spread": (0, 0), "pull": (2, 0), "push": (0, 2)}
 
 
 def exchange_bytes(way: Sequence[ShardType]) -> int:
@@ -47,15 +47,17 @@ def check_rectangles(op: Operation, width: int, height: int) -> None:
         type = shard_of(value)
         (column, row), columns, rows = type.origin, type.x.parts, type.y.parts
         if column + columns > width or row + rows > height:
+            left = width - column, height - row
+            fitting = (
+                f"cut it over at most {left[0]}x{left[1]} PEs" if min(left) > 0 else "put its corner into the grid"
+            )
             raise MeshError(
                 "M0409",
                 f"the {what} of a relayout takes {columns}x{rows} PEs from ({column}, {row}) on, "
                 f"and the grid has {width}x{height}",
                 place=op.location.place,
                 notes=[f"the {what} is {type_text(type)}"],
-                helps=[
-                    f"cut it over at most {max(0, width - column)}x{max(0, height - row)} PEs, or use a larger --grid"
-                ],
+                helps=[f"{fitting}, or use a larger --grid"],
             )
 
 

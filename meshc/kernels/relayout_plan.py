@@ -106,6 +106,14 @@ def exchanges(source: ShardType, target: ShardType) -> list[ShardType]:
     return [way[0], *(new for old, new in pairwise(way) if new != old)]
 
 
+def most_pivots(source: Held, target: Held) -> int:
+    """The most parts of a blocked source that a part of the target meets."""
+    tile, extent = source.layout.tile, source.layout.extent
+    size = target.layout.tile
+    starts = range(0, extent, size) if isinstance(target.layout, Block) else (0,)
+    return max((min(start + size, extent) - 1) // tile - start // tile + 1 for start in starts)
+
+
 def elements(type: ShardType) -> int:
     """Elements in each PE."""
     return type.tile[0] * type.tile[1]
