@@ -66,7 +66,8 @@ def test_a_condition_on_a_scalar_divides_its_values():
         ring(
             "3",
             8,
-            "if length < 3 {\n send a, color=select(x == 3, 2, x % 2)\n recv b, color=select(x == 0, 2, (x - 1) % 2)\n }",
+            "if length < 3 {\n send a, color=select(x == 3, 2, x % 2)\n"
+            " recv b, color=select(x == 0, 2, (x - 1) % 2)\n }",
         ),
         TARGET,
     )
