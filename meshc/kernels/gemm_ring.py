@@ -33,7 +33,7 @@ from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 from meshrt.program.model import View
 
 #: Both axes closed by a ring whose hops are at most two long.
-TWO_HOP = Topology(ring, logical, physical, lambda parts: (min(parts - 1, 2),) * 2)
+TWO_HOP = Topology(ring, logical, physical, lambda parts: (min(parts - 1, 2), min(parts - 1, 2)))
 
 
 #: A ring, what is sent on it and where what comes is received.
