@@ -111,8 +111,8 @@ class Prepared:
     """A region made ready for proofs on a target: what does not change between executions.
 
     ``colors`` are those that the region speaks of, in ascending order; channels count them in this order;
-    ``rewritten`` are those whose routes the code may change. ``counts`` has, for each host port, the number of
-    the expression of its count.
+    ``rewritten`` are those whose routes the code may change. ``counts`` has the number of the expression of each host
+    port's count.
     """
 
     region: Region
