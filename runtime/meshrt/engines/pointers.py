@@ -87,3 +87,14 @@ def _call_at(typingctx: Any, address: Any, a: Any, b: Any, c: Any) -> Any:
 
 #: Call a function made by :func:`.compiled.called_by_address`: its address, then its arguments.
 call_at: Any = intrinsic(_call_at)
+
+
+def _count_bits(typingctx: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), generate
+
+
+#: How many bits are set.
+count_bits: Any = intrinsic(_count_bits)

@@ -96,7 +96,8 @@ def make_state(
     """Fresh state: empty queues, no routes, clocks at 0. ``environment`` holds the per-PE values of names."""
     check_target(target, colors)
     pes = sum(region.width * region.height for region in regions)
-    count = max(1, len(colors))
+    # A power of two, so that router and color of a channel are a shift away.
+    count = 1 << max(0, len(colors) - 1).bit_length()
     color_limit = max(colors, default=0) + 1
     moves = max((len(h) for h in lowered.handles), default=0) + 1
     links, channels = pes * rec.LINKS, pes * count
@@ -194,6 +195,7 @@ def make_state(
         rec.B_PES: pes,
         rec.B_FAULTS: len(faults),
         rec.B_COLORS: count,
+        rec.B_SHIFT: count.bit_length() - 1,
         rec.B_COLOR_LIMIT: color_limit,
         rec.B_MOVES: moves,
         rec.B_QUEUE: queue,

@@ -40,6 +40,7 @@ from meshrt.engines.reference.core.records import (
     A_WHEEL_COUNTS,
     B_ACTIVE,
     B_COLORS,
+    B_SHIFT,
     B_SLOT,
     B_WHEEL,
     BEGIN_OUT,
@@ -138,7 +139,7 @@ def turn_routes(r, channel, time):
         if port >= 0:
             there = q[queue_at(r, channel, port) + Q_THERE]
             if port != RAMP and (there != 0 or r[f + F_MIDWAY] != 0):
-                router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+                router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
                 fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
                 return
             if there != 0:
@@ -255,7 +256,7 @@ def take_words(r, time):
                 take(r, channel, time)
             elif r[f + F_TRIED] != time + 1:
                 if r[v + V_FULL] != 0:
-                    call_at(r[P_SETTLE], r[P_SELF], channel // r[B_COLORS] * LINKS + FROM_PE, time)
+                    call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
                 if r[f + F_TRIED] != time + 1:
                     take_through(r, channel, time)
             if r[H_STATUS] != FINISHED:

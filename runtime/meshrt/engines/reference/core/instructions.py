@@ -113,12 +113,12 @@ from meshrt.engines.reference.core.records import (
     V_AT,
     V_BLOCKING,
     V_CALL,
-    V_DENSE,
     V_DTYPE,
     V_EXTENT,
     V_HOPS,
     V_IN,
     V_KIND,
+    V_LINEAR,
     V_N,
     V_OUT,
     V_PE,
@@ -310,14 +310,10 @@ def launch(r, i, pe, call, row):
     r[v + V_N] = r[base + COUNT]
     r[v + V_WORDS] = (r[base + COUNT] + 1) // 2 if dtype == F16 or dtype == BF16 else r[base + COUNT]
     r[v + V_AT] = r[base + AT]
-    dense, step = True, ZERO + 1
-    for d in range(3, -1, -1):
+    for d in range(4):
         r[v + V_EXTENT + d] = r[m + EXTENT + d]
         r[v + V_STRIDE + d] = r[m + STRIDE + d]
-        if r[m + EXTENT + d] > 1 and r[m + STRIDE + d] != step:
-            dense = False
-        step *= r[m + EXTENT + d]
-    r[v + V_DENSE] = 1 if dense else 0
+    r[v + V_LINEAR] = 1 if r[m + EXTENT] * r[m + EXTENT + 1] * r[m + EXTENT + 2] == 1 else 0
     r[v + V_PERIOD] = r[i + I_PERIOD + dtype]
     r[v + V_HOPS] = r[e + E_HOPS]
     r[v + V_STAGES] = r[e + E_STAGES]

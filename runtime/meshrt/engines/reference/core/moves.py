@@ -30,6 +30,7 @@ from meshrt.engines.reference.core.records import (
     B_COLORS,
     B_FAULTS,
     B_MOVES,
+    B_SHIFT,
     BEGIN_OUT,
     DONE,
     E_BLOCKED,
@@ -78,7 +79,6 @@ from meshrt.engines.reference.core.records import (
     V_AT,
     V_BLOCKING,
     V_CALL,
-    V_DENSE,
     V_DTYPE,
     V_ELEMENTS,
     V_END,
@@ -87,8 +87,8 @@ from meshrt.engines.reference.core.records import (
     V_HELD,
     V_HOPS,
     V_IN,
-    V_KEPT,
     V_KIND,
+    V_LINEAR,
     V_N,
     V_NEXT_OUT,
     V_NEXT_POST,
@@ -143,8 +143,8 @@ def per_word(dtype):
 @inline
 def element_at(r, v, j):
     """Where element j of a move's view lies in memory."""
-    if r[v + V_DENSE] != 0:
-        return r[v + V_AT] + j
+    if r[v + V_LINEAR] != 0:
+        return r[v + V_AT] + j * r[v + V_STRIDE + 3]
     at = r[v + V_AT]
     for d in range(3, -1, -1):
         extent = r[v + V_EXTENT + d]
@@ -184,7 +184,7 @@ def begin_out(r, channel, time):
     if r[v + V_KIND] != SEND and r[v + V_FULL] == 0:
         return
     ready = r[v + V_READY] if r[v + V_KIND] == SEND else r[v + V_RESULT]
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     if ready <= time:
         want(r, router * LINKS + FROM_PE, color, time)
     else:
@@ -225,7 +225,6 @@ def inject(r, router, color, time):
     if r[X_CHECKED] != 0:
         seal(words, w, r[v + V_PE], r[v + V_SERIAL])
     r[v + V_SENT] = sent + 1
-    r[v + V_KEPT] = 0
     r[H_STALLED] += r[v + V_HELD]
     if r[v + V_KIND] != SEND:
         r[v + V_HELD] = 0
@@ -286,7 +285,7 @@ def take(r, channel, time):
     w = word * W_SIZE
     dtype, kind = r[v + V_DTYPE], words[w + W_KIND]
     elements, left = (kind >> 2) & 3, r[v + V_N] - r[v + V_TAKEN]
-    pe, color, call = r[v + V_PE], channel % r[B_COLORS], r[v + V_CALL]
+    pe, color, call = r[v + V_PE], channel & (r[B_COLORS] - 1), r[v + V_CALL]
     if (kind & 3) != dtype:
         fail(r, ERROR_DTYPE, pe, color, call, kind & 3, dtype)
         return
@@ -409,7 +408,6 @@ def begin_move(r, move, start):
     r[v + V_TAKEN] = 0
     r[v + V_SENT] = 0
     r[v + V_HELD] = 0
-    r[v + V_KEPT] = 0
     r[v + V_FULL] = 0
     r[v + V_NEXT_POST] = 0
     r[v + V_NEXT_OUT] = 0

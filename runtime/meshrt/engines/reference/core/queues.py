@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.compiled import inline, internal
+<<<<<<< HEAD
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import i32_at, i64_at
+=======
+from meshrt.engines.loading.codes import RAMP, SIDES
+from meshrt.engines.pointers import first_bit, i32_at
+>>>>>>> reference
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
@@ -23,6 +28,7 @@ from meshrt.engines.reference.core.records import (
     B_COLORS,
     B_EVENTS,
     B_QUEUE,
+    B_SHIFT,
     B_SLOT,
     B_WHEEL,
     ERROR_FULL,
@@ -62,7 +68,6 @@ from meshrt.engines.reference.core.records import (
     P_WORDS,
     Q_COUNT,
     Q_HEAD,
-    Q_KEPT,
     Q_RING,
     Q_THERE,
     QUEUES,
@@ -224,21 +229,21 @@ def want_no_more(r, link, color, time):
 @internal
 def want_outputs(r, channel, time):
     """The first word at the port that a channel's route accepts waits for the route's outputs."""
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
-    for port in range(PORTS):
-        if outputs >> port & 1:
-            want(r, router * LINKS + port, color, time)
+    while outputs != 0:
+        want(r, router * LINKS + first_bit(outputs), color, time)
+        outputs &= outputs - 1
 
 
 @internal
 def want_no_outputs(r, channel, time):
     """No word waits for the outputs of a channel's route."""
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
-    for port in range(PORTS):
-        if outputs >> port & 1:
-            want_no_more(r, router * LINKS + port, color, time)
+    while outputs != 0:
+        want_no_more(r, router * LINKS + first_bit(outputs), color, time)
+        outputs &= outputs - 1
 
 
 # Queues.
@@ -318,6 +323,7 @@ def link_into(r, router, port):
 @internal
 def wake_feeder(r, channel, port, time):
     """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
+<<<<<<< HEAD
     router, color = channel // r[B_COLORS], channel % r[B_COLORS]
     link = link_into(r, router, port)
     if link < 0:
@@ -325,6 +331,22 @@ def wake_feeder(r, channel, port, time):
         if source != 0:
             list_host(r, source - 1)
     elif r[link_at(r, link) + L_WANT] >> color & 1:
+=======
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
+    if port == INTO_PE:
+        link = router * LINKS + TO_PE
+    elif port == RAMP:
+        link = router * LINKS + FROM_PE
+    else:
+        beyond = r[r[A_NEIGHBOURS] + router * SIDES + port]
+        if beyond < 0:
+            source = r[r[A_SOURCES] + channel * SIDES + port]
+            if source != 0:
+                list_host(r, source - 1)
+            return
+        link = beyond * LINKS + (port + 2) % SIDES
+    if r[link_at(r, link) + L_WANT] >> color & 1:
+>>>>>>> reference
         activate(r, link, time)
 
 
@@ -346,5 +368,4 @@ def remove_first(r, channel, port, time):
     q[at + Q_HEAD] = 0 if head == r[X_QUEUE_WORDS] else head
     q[at + Q_COUNT] -= 1
     q[at + Q_THERE] -= 1
-    q[at + Q_KEPT] = 0
     wake_feeder(r, channel, port, time)

@@ -22,7 +22,8 @@ L_USED = 4  # words that went over it in that cycle
 L_DONE = 5  # the latest cycle for which it was decided, plus one
 L_OPEN = 6  # the latest cycle in which its decision was begun, plus one
 L_WORDS = 7  # words it ever carried
-L_SIZE = 8
+L_KEPT = 8  # colors, as bits, whose first word another color's word has kept from it
+L_SIZE = 12
 
 # A queue: six to a router and color, numbered by the port where its words arrive. RAMP holds what comes from the PE,
 # and the sixth stands between router and PE. Its record is of 32-bit integers: a ring of word numbers.
@@ -31,8 +32,7 @@ INTO_PE = 5
 Q_HEAD = 0  # position of the first word in the ring
 Q_COUNT = 1  # words that hold a place, those on their way included
 Q_THERE = 2  # words that have arrived
-Q_KEPT = 3  # whether another color's word has kept the first word from a link
-Q_RING = 4  # the ring itself: ``queue_words`` entries
+Q_RING = 3  # the ring itself: ``queue_words`` entries
 
 # A channel: one color at one router and its PE.
 F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
@@ -83,7 +83,7 @@ V_DTYPE = 9
 V_N = 10  # elements
 V_WORDS = 11
 V_AT = 12  # address of the view's first element
-V_DENSE = 13  # whether its elements are consecutive
+V_LINEAR = 13  # whether its elements are the innermost stride apart
 V_EXTENT = 14  # four extents, then four strides
 V_STRIDE = 18
 V_PERIOD = 22
@@ -92,7 +92,6 @@ V_READY = 24  # when the next word may be taken (a receive) or sent (a send)
 V_TAKEN = 25  # elements taken
 V_SENT = 26  # words sent
 V_HELD = 27  # whether a full queue has held up one of its words
-V_KEPT = 28  # whether another color's word has kept the present word from the RAMP
 V_FULL = 29  # a stream-through: whether a result waits to be sent,
 V_VALUE = 30  # .. its bits,
 V_ELEMENTS = 31  # .. its elements,
@@ -287,7 +286,11 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     B_COSTS,
     B_SRAM,
     B_EVENTS,
+<<<<<<< HEAD
     B_FAULTS,
+=======
+    B_SHIFT,
+>>>>>>> reference
 ) = range(90, 105)
 # .. and the target's and the run's numbers:
 (

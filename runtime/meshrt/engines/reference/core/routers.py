@@ -10,9 +10,14 @@ in a circle, the place counts as free in the next cycle only.
 from __future__ import annotations
 
 from meshrt.engines.compiled import called_by_address, inline, internal
+<<<<<<< HEAD
 from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
+=======
+from meshrt.engines.loading.codes import RAMP, SIDES
+from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
+>>>>>>> reference
 from meshrt.engines.reference.core.moves import can_send, inject, take_through
 from meshrt.engines.reference.core.queues import (
     accepts,
@@ -64,6 +69,7 @@ from meshrt.engines.reference.core.records import (
     L_CYCLE,
     L_DONE,
     L_EMPTY,
+    L_KEPT,
     L_NEXT,
     L_OPEN,
     L_USED,
@@ -83,7 +89,6 @@ from meshrt.engines.reference.core.records import (
     P_MEMORY,
     P_QUEUES,
     P_WORDS,
-    Q_KEPT,
     Q_THERE,
     STREAM_COPY,
     T_BEHIND,
@@ -91,7 +96,6 @@ from meshrt.engines.reference.core.records import (
     T_TIME,
     TURN,
     V_HELD,
-    V_KEPT,
     V_KIND,
     V_SIZE,
     W_CALL,
@@ -159,9 +163,11 @@ def room(r, router, color, port, time):
     if not accepts(r[f + F_CONFIG], port) or i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
         return NO_ROOM + ZERO
     outputs = r[f + F_CONFIG] >> 3
-    for output in range(PORTS):
-        if outputs >> output & 1 and undecided(r, router * LINKS + output, color, time):
-            return router * LINKS + output
+    while outputs != 0:
+        link = router * LINKS + first_bit(outputs)
+        if undecided(r, link, color, time):
+            return link
+        outputs &= outputs - 1
     return NO_ROOM + ZERO
 
 
@@ -174,6 +180,7 @@ def can_move(r, router, side, color, time):
         return room(r, router, color, RAMP, time) if can_send(r, router, color, time) else NO_LINK + ZERO
     outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
     verdict = MOVES + ZERO
+<<<<<<< HEAD
     for output in range(PORTS):
         if outputs >> output & 1:
             if is_stuck(r, router * LINKS + output, time):
@@ -190,6 +197,23 @@ def can_move(r, router, side, color, time):
                     found = room(r, beyond, color, (output + 2) % SIDES, time)
                     if found != MOVES:
                         return found
+=======
+    while outputs != 0:
+        output = first_bit(outputs)
+        outputs &= outputs - 1
+        if output != side and used_up(r, router * LINKS + output, output, time):
+            verdict = NO_LINK
+            continue
+        found = MOVES + ZERO
+        if output == RAMP:
+            found = room(r, router, color, INTO_PE, time)
+        else:
+            beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
+            if beyond >= 0:
+                found = room(r, beyond, color, (output + 2) % SIDES, time)
+        if found != MOVES:
+            return found
+>>>>>>> reference
     return verdict
 
 
@@ -263,10 +287,16 @@ def pass_word(r, router, color, time):
         link = router * LINKS + output
         this = copy_word(r, words, word) if outputs != 0 else word
         count_use(r, link, time)
+<<<<<<< HEAD
         r[link_at(r, link) + L_NEXT] = color + 1
         if r[B_FAULTS] != 0 and disturb(r, words, this, link, time):
             free_word(r, this)
             continue
+=======
+        at = link_at(r, link)
+        r[at + L_NEXT] = color + 1
+        r[at + L_KEPT] &= ~(1 << color)
+>>>>>>> reference
         if output == RAMP:
             words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
             set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
@@ -289,28 +319,6 @@ def pass_word(r, router, color, time):
             push_event(r, max(time + 1, r[r[A_TURNS] + (turn - 1) * T_SIZE + T_TIME]), TURN, channel)
     else:
         r[f + F_MIDWAY] = 0 if last else 1
-
-
-@inline
-def kept(r, router, side, color):
-    """Whether the first word of a color was already counted as kept from a link; :func:`keep` counts it."""
-    channel = router * r[B_COLORS] + color
-    f = channel_at(r, channel)
-    if side == FROM_PE:
-        return r[r[A_MOVES] + (r[f + F_OUT] - 1) * V_SIZE + V_KEPT] != 0
-    return i32_at(r[P_QUEUES])[queue_at(r, channel, (r[f + F_CONFIG] & 7) - 1) + Q_KEPT] != 0
-
-
-@inline
-def keep(r, router, side, color):
-    """Another color's word keeps the first word of a color from a link."""
-    channel = router * r[B_COLORS] + color
-    f = channel_at(r, channel)
-    r[H_CONTENDED] += 1
-    if side == FROM_PE:
-        r[r[A_MOVES] + (r[f + F_OUT] - 1) * V_SIZE + V_KEPT] = 1
-    else:
-        i32_at(r[P_QUEUES])[queue_at(r, channel, (r[f + F_CONFIG] & 7) - 1) + Q_KEPT] = 1
 
 
 @internal
@@ -345,19 +353,14 @@ def decide(r, link, time):
             break
         left = r[at + L_USED] if r[at + L_CYCLE] == time + 1 else ZERO
         if left + 1 == capacity:
-            others = waiting & ~(1 << chosen)
-            while others != 0:
-                color = first_bit(others)
-                others &= others - 1
-                if not kept(r, router, side, color):
-                    verdict = can_move(r, router, side, color, time)
-                    if verdict >= 0:
-                        return verdict
-                    if verdict == MOVES:
-                        keep(r, router, side, color)
+            # Words of other colors that wait are kept from the link by the one that goes; each is counted once.
+            others = waiting & ~(1 << chosen) & ~r[at + L_KEPT]
+            r[at + L_KEPT] |= others
+            r[H_CONTENDED] += count_bits(others)
         if side == FROM_PE:
             count_use(r, link, time)
             r[at + L_NEXT] = chosen + 1
+            r[at + L_KEPT] &= ~(1 << chosen)
             inject(r, router, chosen, time)
         else:
             pass_word(r, router, chosen, time)
