@@ -256,7 +256,7 @@ class Machine:
             cycles = int(clocks.max())
             last = tables["pes"][clocks == cycles]
             stages, hops = min(zip(last[:, rec.E_STAGES].tolist(), last[:, rec.E_HOPS].tolist(), strict=True))
-        for row, counts in zip(self._rows, tables["rows"].tolist(), strict=False):
+        for row, counts in zip(self._rows, tables["rows"][: len(self._rows)].tolist(), strict=True):
             row.cycles, row.busy, row.macs = counts[rec.N_CYCLES], counts[rec.N_BUSY], counts[rec.N_MACS]
             row.instructions, row.words = counts[rec.N_INSTRUCTIONS], counts[rec.N_WORDS]
             row.waits, row.word_hops = counts[rec.N_WAITS], counts[rec.N_HOPS]
