@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.engines.compiled import inline, internal
-<<<<<<< HEAD
-from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
-from meshrt.engines.pointers import i32_at, i64_at
-=======
 from meshrt.engines.loading.codes import RAMP, SIDES
-from meshrt.engines.pointers import first_bit, i32_at
->>>>>>> reference
+from meshrt.engines.pointers import first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
@@ -323,30 +318,13 @@ def link_into(r, router, port):
 @internal
 def wake_feeder(r, channel, port, time):
     """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
-<<<<<<< HEAD
-    router, color = channel // r[B_COLORS], channel % r[B_COLORS]
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     link = link_into(r, router, port)
     if link < 0:
         source = r[r[A_SOURCES] + channel * SIDES + port]
         if source != 0:
             list_host(r, source - 1)
     elif r[link_at(r, link) + L_WANT] >> color & 1:
-=======
-    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-    if port == INTO_PE:
-        link = router * LINKS + TO_PE
-    elif port == RAMP:
-        link = router * LINKS + FROM_PE
-    else:
-        beyond = r[r[A_NEIGHBOURS] + router * SIDES + port]
-        if beyond < 0:
-            source = r[r[A_SOURCES] + channel * SIDES + port]
-            if source != 0:
-                list_host(r, source - 1)
-            return
-        link = beyond * LINKS + (port + 2) % SIDES
-    if r[link_at(r, link) + L_WANT] >> color & 1:
->>>>>>> reference
         activate(r, link, time)
 
 

@@ -286,12 +286,9 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     B_COSTS,
     B_SRAM,
     B_EVENTS,
-<<<<<<< HEAD
-    B_FAULTS,
-=======
     B_SHIFT,
->>>>>>> reference
-) = range(90, 105)
+    B_FAULTS,
+) = range(90, 106)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,

@@ -10,14 +10,9 @@ in a circle, the place counts as free in the next cycle only.
 from __future__ import annotations
 
 from meshrt.engines.compiled import called_by_address, inline, internal
-<<<<<<< HEAD
-from meshrt.engines.loading.codes import PORTS, RAMP, SIDES
-from meshrt.engines.pointers import first_bit, i32_at, i64_at
-from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
-=======
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
->>>>>>> reference
+from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
 from meshrt.engines.reference.core.moves import can_send, inject, take_through
 from meshrt.engines.reference.core.queues import (
     accepts,
@@ -180,27 +175,11 @@ def can_move(r, router, side, color, time):
         return room(r, router, color, RAMP, time) if can_send(r, router, color, time) else NO_LINK + ZERO
     outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
     verdict = MOVES + ZERO
-<<<<<<< HEAD
-    for output in range(PORTS):
-        if outputs >> output & 1:
-            if is_stuck(r, router * LINKS + output, time):
-                return NO_ROOM + ZERO
-            if output != side and used_up(r, router * LINKS + output, output, time):
-                verdict = NO_LINK
-            elif output == RAMP:
-                found = room(r, router, color, INTO_PE, time)
-                if found != MOVES:
-                    return found
-            else:
-                beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
-                if beyond >= 0:
-                    found = room(r, beyond, color, (output + 2) % SIDES, time)
-                    if found != MOVES:
-                        return found
-=======
     while outputs != 0:
         output = first_bit(outputs)
         outputs &= outputs - 1
+        if is_stuck(r, router * LINKS + output, time):
+            return NO_ROOM + ZERO
         if output != side and used_up(r, router * LINKS + output, output, time):
             verdict = NO_LINK
             continue
@@ -213,7 +192,6 @@ def can_move(r, router, side, color, time):
                 found = room(r, beyond, color, (output + 2) % SIDES, time)
         if found != MOVES:
             return found
->>>>>>> reference
     return verdict
 
 
@@ -287,16 +265,12 @@ def pass_word(r, router, color, time):
         link = router * LINKS + output
         this = copy_word(r, words, word) if outputs != 0 else word
         count_use(r, link, time)
-<<<<<<< HEAD
-        r[link_at(r, link) + L_NEXT] = color + 1
-        if r[B_FAULTS] != 0 and disturb(r, words, this, link, time):
-            free_word(r, this)
-            continue
-=======
         at = link_at(r, link)
         r[at + L_NEXT] = color + 1
         r[at + L_KEPT] &= ~(1 << color)
->>>>>>> reference
+        if r[B_FAULTS] != 0 and disturb(r, words, this, link, time):
+            free_word(r, this)
+            continue
         if output == RAMP:
             words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
             set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
