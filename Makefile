@@ -15,7 +15,7 @@ MODEL_STAMP := $(VENV)/.meshc-smollm2
 # The environment of the caller must not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test test-fast check lint imports sizes types docs format bench build clean
+.PHONY: help setup demo test test-fast rerun check lint imports sizes types docs fidelity format bench build clean
 
 help: ## list the targets
 	@echo "usage: make TARGET   (needs Python 3.11 and make; sets up $(VENV) by itself)"
@@ -45,6 +45,10 @@ test: $(STAMP) ## run all tests (PYTEST_ARGS='-k name' narrows, JOBS=n processes
 test-fast: $(STAMP) ## run the tests that are not marked slow
 	@$(BIN)/python -m pytest -n $(JOBS) -m 'not slow' $(PYTEST_ARGS)
 
+rerun: $(STAMP) ## run one program on both engines and compare them (PROGRAM=FILE.mesh)
+	@test -n "$(PROGRAM)" || { echo "usage: make rerun PROGRAM=FILE.mesh" >&2; exit 2; }
+	@$(BIN)/python -m tests.differential.rerun $(PROGRAM)
+
 check: lint imports sizes types ## ruff, pyright, import directions, file sizes
 
 lint: $(STAMP)
@@ -68,10 +72,15 @@ docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the ou
 	@$(BIN)/python tools/reference_docs.py
 	@$(BIN)/python tools/readme_tour.py
 
+fidelity: $(STAMP) ## renew docs/fidelity.md: predicted against measured (some minutes)
+	@$(BIN)/python -m tools.fidelity.page
+
 format: $(STAMP) ## format the code and sort its imports
 	@$(BIN)/ruff check --quiet --select I --fix . && $(BIN)/ruff format .
 
-bench: $(STAMP) $(MODEL_STAMP) ## time the demo and two tiny models; writes build/bench.json
+bench: $(STAMP) $(MODEL_STAMP) ## time models, the batched engine's steps and the reference engine's routers; writes build/bench*.json
+	@$(BIN)/python tools/bench_routers.py --json build/bench_routers.json
+	@$(BIN)/python tools/bench_steps.py --json build/bench_steps.json
 	@$(BIN)/python tools/bench.py --json build/bench.json
 
 build: $(STAMP) ## build the wheel into dist/

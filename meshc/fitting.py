@@ -18,6 +18,9 @@ from meshrt.target import Target
 #: Chunk sizes of token tables to try, from the fastest to the one that takes the least SRAM.
 CHUNKS = (DEFAULT_CHUNK_ELEMENTS, DEFAULT_CHUNK_ELEMENTS // 2, DEFAULT_CHUNK_ELEMENTS // 4)
 
+#: What a grid that is too small leads to: the program, or one relayout, exceeds the SRAM of a PE.
+TOO_LARGE = ("M0401", "M0410")
+
 
 @dataclass(frozen=True)
 class Fitting:
@@ -62,7 +65,7 @@ class Fitting:
         try:
             run_pipeline(clone(self.graph), self.passes, PassContext(self.imported.weights, options, self.target))
         except MeshError as error:
-            if error.diagnostic.code != "M0401":
+            if error.diagnostic.code not in TOO_LARGE:
                 raise
             return error
         return options

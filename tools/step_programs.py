@@ -81,7 +81,7 @@ def tree_gemv(parts: int, group: int, tile: tuple[int, int], dtype: str = "f16")
     middle = group // 2
     groups = parts // group
     rows = range(parts)
-    assert groups * group == parts
+    assert groups * group == parts and groups > 1 and group > 2
 
     def column(name: str, pairs: list[tuple[int, int]]):
         """A stream down or up each column between pairs of rows."""

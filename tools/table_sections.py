@@ -84,6 +84,14 @@ def kernel_table() -> str:
     return "\n".join(["| operation | kernel | what it does |", "|---|---|---|", *rows])
 
 
+def scaling_table() -> str:
+    """How the demands of the kernels that declare it grow with the grid."""
+    found = [(kernel.name, kernel.scaling) for kernel in kernels().values() if kernel.scaling is not None]
+    rows = [f"| `{name}` | {s.memory} | {s.paths} | {s.hops} | {s.stages} | {s.paper} |" for name, s in found]
+    head = "| kernel | tiles in each PE | PEs whose words cross a router | hops of a message | steps | from |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
 def with_tables(page: str, tables: dict[str, Callable[[], str]]) -> str:
     """The text of a page with its tables brought up to date."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -108,4 +116,4 @@ def targets_page() -> str:
 
 def kernels_page() -> str:
     """The text of ``docs/kernels.md``."""
-    return with_tables("kernels.md", {"kernels": kernel_table})
+    return with_tables("kernels.md", {"kernels": kernel_table, "scaling": scaling_table})

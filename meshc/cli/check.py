@@ -1,14 +1,20 @@
-"""``meshc check``: whether a build makes sense on its target, without running it."""
+"""``meshc check``: whether a build makes sense on its target and what is proven about it, without running it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from meshc.cli.parameters import FILE
 from meshrt.exit_status import DIAGNOSTIC, DONE
+
+if TYPE_CHECKING:
+    from meshrt.program.proofs import RegionProof
 
 
 @click.command()
@@ -16,24 +22,48 @@ from meshrt.exit_status import DIAGNOSTIC, DONE
 @click.option("--target", metavar="NAME|FILE", help="Check it against another machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(build: Path, target: str | None, as_json: bool) -> int:
-    """Check the program of BUILD against its target: SRAM, colors, routes, queues, code.
+    """Check the program of BUILD against its target, and prove that it runs to its end.
 
-    Everything that is wrong is told, not only the first. When nothing is, the memory map of
-    the fullest PE is shown.
+    First its declarations and code: SRAM, colors, routes, queues. Everything that is wrong is
+    told, not only the first. Then what it does, for every value of its runtime scalars: no
+    deadlock, no words left over, no buffer touched that a move holds or that another has
+    overwritten, no route rewritten under passing words; a counter-example where it is not so.
+    When nothing is wrong, what was proven and the memory map of the fullest PE are shown.
     """
     from meshrt.build import modified_files, read_build
     from meshrt.program.check import diagnose
     from meshrt.program.memory_map import memory_map
+    from meshrt.program.proofs import Proof, prove
+    from meshrt.progress import progress_for_stderr
     from meshrt.target import load_target
     from meshrt.terminal import print_diagnostics, print_warning
 
     loaded = read_build(build, load_target(target) if target is not None else None)
     shapes = None if loaded.manifest.timing_only else {name: t.shape for name, t in loaded.weights.items()}
     found = diagnose(loaded.program, loaded.target, loaded.source, shapes)
+    proof = Proof((), ())
+    if not found:
+        with progress_for_stderr(quiet=as_json) as progress:
+            proof = prove(loaded.program, loaded.target, loaded.source, progress)
+        found = proof.findings
     modified = modified_files(build, loaded.manifest)
     if as_json:
-        findings = [{"code": d.code, "message": d.message, "place": str(d.place or "")} for d in found]
-        click.echo(json.dumps({"target": loaded.target.name, "findings": findings, "modified": modified}, indent=2))
+        click.echo(
+            json.dumps(
+                {
+                    "target": loaded.target.name,
+                    "target_digest": loaded.target.digest,
+                    "program_digest": hashlib.sha256(loaded.source.text.encode()).hexdigest(),
+                    "findings": [
+                        {"code": d.code, "message": d.message, "place": str(d.place or ""), "notes": list(d.notes)}
+                        for d in found
+                    ],
+                    "proven": [asdict(region) for region in proof.regions] if not found else [],
+                    "modified": modified,
+                },
+                indent=2,
+            )
+        )
         return DIAGNOSTIC if found else DONE
     for name in modified:
         print_warning(f"{name} is not as meshc compile wrote it")
@@ -41,5 +71,20 @@ def command(build: Path, target: str | None, as_json: bool) -> int:
         print_diagnostics(found)
         return DIAGNOSTIC
     click.echo(f"{build}: nothing wrong on {loaded.target.name}")
+    for region in proof.regions:
+        click.echo(_proven(region))
     click.echo(memory_map(loaded.program, loaded.target).render())
     return DONE
+
+
+def _proven(region: RegionProof) -> str:
+    """What was proven of a region, in one line."""
+    scalars = ""
+    if region.choices > 1:
+        classes = "one class" if region.classes == 1 else f"{region.classes:,} classes"
+        scalars = f" for all {region.choices:,} values of its scalars ({classes})"
+    rounds = f", {region.rounds_skipped:,} rounds of loops by induction" if region.rounds_skipped else ""
+    return (
+        f"region {region.region}: {region.pes:,} PEs and {region.colors} colors run to their end{scalars}; "
+        f"{region.words:,} words and {region.steps:,} steps looked at{rounds}"
+    )

@@ -1,20 +1,26 @@
 """``gemm.all_gather``: GEMM by gathering all of a row's X and a column's W in every PE, then one local product.
 
-C[m, n] = X[m, k] W[k, n] on W x H PEs. Each PE gets the X tiles of its row and the W tiles
-of its column (:class:`meshc.kernels.multicast.Gather`), both axes at once, and then
-multiplies. No step waits for another; the price is memory that grows with the grid.
+C[m, n] = X[m, k] W[k, n] on W x H PEs. Each PE gets the X tiles of its row and then the W
+tiles of its column, one PE's after another as multicasts
+(:meth:`meshc.kernels.multicast.MovingRoot.gather`), and multiplies when it has them all.
+Every word comes over the one RAMP of the PE, so the axes take turns.
+
+Critical path: W, then H broadcasts, each root waiting for the tile of the one before, one
+hop away; then all products. Memory: W X tiles, H + 1 W tiles, the accumulator. Colors: 1
+on either axis.
 """
 
 from __future__ import annotations
 
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
+from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.linear import TileProduct, ends_cycles, finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.multicast import Gather
-from meshrt.program.cost import elements_per_word
+from meshc.kernels.multicast import MovingRoot
+from meshrt.program.cost import elements_per_word, launch_cycles
 from meshrt.program.expr import Expr, Name, select
 
 
@@ -42,15 +48,10 @@ def emit(op: Operation, lowering: Lowering) -> None:
     if slot > tile:
         builder.emit("fill", gathered_x.at(Name("x") * slot + tile, slot - tile), value=0.0)
     builder.emit("copy", gathered_w.at(Name("y") * (depth * columns), depth, columns), weights.view())
-    gathers = []
     for axis, parts, tiles, size in (("x", width, gathered_x, slot), ("y", height, gathered_w, depth * columns)):
         if parts > 1:
-            gather = Gather.over(builder, axis)
-            gather.launch(tiles, size)
-            gathers.append(gather)
+            MovingRoot.over(builder, axis).gather(tiles, size)
     accumulator = start_accumulator(op, lowering, rows, columns)
-    for gather in gathers:
-        gather.settle()
     with builder.loop("s", width) as s:
         a = gathered_x.at(s * slot, rows, inner)
         b = gathered_w.at(s * (inner * columns), inner, columns)
@@ -70,4 +71,33 @@ def block_rows(total: int, height: int, columns: int, dtype: str) -> int:
     return depth if depth * columns % elements_per_word(dtype) == 0 else whole_words(depth, dtype)
 
 
-KERNEL = Kernel("gemm.all_gather", "tile.gemm", "row and column all-gather, then one product", emit, rank=3)
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: the roots of a row, then those of a column, then the products follow one another."""
+    tiles = TileProduct.of(op)
+    width, height = site.width, site.height
+    depth = block_rows(width * tiles.inner, height, tiles.columns, site.operand)
+    x_tile, w_tile = tiles.rows * tiles.inner, depth * tiles.columns
+    slot = whole_words(x_tile, site.operand)
+    now = site.move(x_tile) + site.move(w_tile) + (site.move(slot - x_tile) if slot > x_tile else 0)
+    gathers = [(parts, site.words(size)) for parts, size in ((width, slot), (height, w_tile)) if parts > 1]
+    for parts, words in gathers:
+        # From the end of one root's tile to the end of the next one's; the first has not to turn, the last is far.
+        sent = launch_cycles(site.target, False) + words + site.flight(1)
+        now += 2 * site.branch + sent + (parts - 1) * (2 * site.branch + site.turn + sent)
+        now += (parts - 2) * site.target.hop_cycles + site.branch + site.turn
+    now += ends_cycles(op, site)
+    now += site.issue + width * (site.round + tiles.cycles(site))
+    memory = site.bytes(slot * width + w_tile * (height + 1), tiles.rows * tiles.columns)
+    far = sum(2 * (parts - 1) for parts, _ in gathers)
+    return Estimate(now, memory, len(gathers), far, sum(parts for parts, _ in gathers))
+
+
+KERNEL = Kernel(
+    "gemm.all_gather",
+    "tile.gemm",
+    "row and column all-gather, then one product",
+    emit,
+    rank=3,
+    estimate=estimate,
+    scaling=Scaling("N X + (N + 1) W + C", "O(N)", "N - 1", "2N", "WaferLLM, OSDI'25, section 5"),
+)

@@ -1,6 +1,6 @@
-"""``gemm.ring``: the two-hop interleaved ring GEMM on a square grid (MeshGEMM, WaferLLM section 5).
+"""``gemm.ring``: the two-hop interleaved ring GEMM (MeshGEMM, WaferLLM section 5).
 
-C[m, n] = X[m, k] W[k, n] on P x P PEs. X lies with m over y and k over x, W with k over y
+On P x P PEs C[m, n] = X[m, k] W[k, n]. X lies with m over y and k over x, W with k over y
 and n over x, aligned at placement so that the PE at logical (r, c) starts with the W
 block r + c. X is first aligned in floor(P/2) ring shifts: odd rows on the forward ring,
 even rows on the reverse one; a row that is aligned goes on.
@@ -9,7 +9,9 @@ while the tile product runs.
 
 Critical path: P steps of the longer of the tile product and the two shifts (2 hops);
 floor(P/2) alignment shifts. Memory: two X tiles, two W tiles, the accumulator. Colors:
-8 on x (both directions of the ring), 4 on y.
+8 on x (both directions of the ring), 4 on y, of which a router holds 6 and 3.
+
+Grids that are not square take the walk of :mod:`meshc.kernels.systolic` on the same rings.
 """
 
 from __future__ import annotations
@@ -20,17 +22,18 @@ from dataclasses import dataclass
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, logical, logical_position, physical, ring
-from meshc.kernels.systolic import Topology, emit_systolic
+from meshc.kernels.systolic import Topology, emit_systolic, estimate_systolic
 from meshrt.program.cost import elements_per_word
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 from meshrt.program.model import View
 
 #: Both axes closed by a ring whose hops are at most two long.
-TWO_HOP = Topology(ring, logical, physical)
+TWO_HOP = Topology(ring, logical, physical, lambda parts: (min(parts - 1, 2), min(parts - 1, 2)))
 
 
 #: A ring, what is sent on it and where what comes is received.
@@ -157,5 +160,17 @@ def emit(op: Operation, lowering: Lowering) -> None:
     finish_parts(op, lowering, accumulator, rows, columns)
 
 
-#: The default on square grids.
-KERNEL = Kernel("gemm.ring", "tile.gemm", "two-hop interleaved ring (MeshGEMM)", emit)
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: see :func:`meshc.kernels.systolic.estimate_systolic`."""
+    return estimate_systolic(op, site, TWO_HOP, last_shift=True)
+
+
+#: The default.
+KERNEL = Kernel(
+    "gemm.ring",
+    "tile.gemm",
+    "two-hop interleaved ring (MeshGEMM)",
+    emit,
+    estimate=estimate,
+    scaling=Scaling("2 X + 3 W + C", "O(1)", "2", "3N/2", "WaferLLM, OSDI'25, section 5"),
+)

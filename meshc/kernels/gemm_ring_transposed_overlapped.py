@@ -4,6 +4,8 @@ As :mod:`meshc.kernels.gemm_ring_transposed` (WaferLLM section 4.1), but the wor
 step's partial products pass through the row while the next step multiplies: the chains are
 asynchronous, and a second partial product takes turns with the first. The last step's
 reduction has nothing to hide behind.
+
+Memory: two chunks of B, three partial products. Colors: 4 on y, 4 on x.
 """
 
 from __future__ import annotations

@@ -5,18 +5,24 @@ along its row from column i, W tile j along its column from row j, each as soon 
 before is in use (:class:`meshc.kernels.multicast.MovingRoot`), into a second buffer while
 the tile product runs. Where the grid is not square the tiles of X and W end at different
 places, and the products are the stretches between (:mod:`meshc.kernels.inner_walk`).
+
+Critical path on P x P PEs: P steps of the longer of a tile product and two broadcasts, the
+next root one hop away; 2 (P - 1) hops to the last PE. Memory: two X tiles, three W tiles,
+the accumulator. Colors: 1 on either axis, three configurations each.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
-from meshc.kernels.inner_walk import Cut, Operand, emit_walk
+from meshc.kernels.estimate import Estimate, Scaling, Site
+from meshc.kernels.inner_walk import Cut, Operand, Start, emit_walk, pace_walk
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.linear import TileProduct, ends_cycles, finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.multicast import MovingRoot
 from meshrt.program.expr import Expr, Int, Name, select
@@ -108,5 +114,88 @@ def emit(op: Operation, lowering: Lowering) -> None:
     finish_parts(op, lowering, accumulator, rows, columns)
 
 
-#: The default where the grid is not square.
-KERNEL = Kernel("gemm.summa", "tile.gemm", "row and column broadcasts (SUMMA)", emit, rank=1)
+@dataclass(slots=True)
+class BroadcastPace:
+    """The clock of a PE that is no root, beside roots that keep step with it."""
+
+    site: Site
+    tiles: TileProduct
+    words: Mapping[str, int]
+    now: int = 0
+    ramp_free: int = 0
+    arrivals: dict[str, int] = field(default_factory=dict)
+
+    def spend(self, rounds: int = 0, branches: int = 0) -> None:
+        """Rounds of the loop, and conditions."""
+        self.now += rounds * self.site.round + branches * self.site.branch
+
+    def launch(self, axis: str) -> None:
+        """A broadcast begins: the next root turns its router and sends."""
+        if axis not in self.words:
+            return
+        site = self.site
+        self.now += site.branch + site.launch
+        turn = 2 * site.branch + site.turn
+        sent = max(self.now + turn, self.ramp_free) + self.words[axis]
+        self.ramp_free = sent
+        self.arrivals[axis] = sent + site.flight(1)
+
+    def settle(self, axis: str) -> None:
+        """The tile has come."""
+        if axis in self.words:
+            self.now = self.site.until(self.now, self.arrivals[axis]) + self.site.issue
+
+    def product(self, depth: int) -> None:
+        """A product of so many positions."""
+        self.now += self.tiles.cycles(self.site, depth)
+
+
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction for a row's and a column's last PE, which is a root once on either axis."""
+    tiles = TileProduct.of(op)
+    width, height = site.width, site.height
+    x_cut, w_cut = Cut(width * tiles.inner, width), Cut(width * tiles.inner, height)
+    x_tile, w_tile = tiles.rows * tiles.inner, w_cut.size * tiles.columns
+    sizes = {axis: size for axis, size, parts in (("x", x_tile, width), ("y", w_tile, height)) if parts > 1}
+    words = {axis: site.words(size) for axis, size in sizes.items()}
+    copies = {axis: site.move(size) for axis, size in sizes.items()}
+    pace = BroadcastPace(site, tiles, words, now=ends_cycles(op, site))
+    own = shard_of(op.operands[0]).dtype != site.operand
+    pace.now += site.move(x_tile) if own else 0
+    pace.now += sum(site.move(size) for axis, size in (("x", x_tile), ("y", w_tile)) if axis not in sizes)
+    for axis in "xy":
+        pace.launch(axis)
+    for axis in "xy":
+        pace.settle(axis)
+    pace.now += site.issue
+    if width == height:
+        for s in range(width):
+            more = s + 1 < width
+            pace.spend(rounds=1, branches=2)
+            for axis in "xy" if more else "":
+                pace.launch(axis)
+            pace.product(tiles.inner)
+            for axis in "xy" if more else "":
+                pace.settle(axis)
+    else:
+        pace_walk(Start(0, (0, 0), (0, 0)), x_cut, w_cut, pace)
+    turns = 2 * site.branch + site.turn
+    cycles = pace.now + sum(2 * turns + copies[axis] for axis in sizes) + turns * len(sizes)
+    far = (width - 1) + (height - 1)
+    cycles += far * site.target.hop_cycles
+    memory = x_tile * (int(own) + (2 if width > 1 else 1)) + w_tile * (1 + (2 if height > 1 else 1))
+    stages = max(width, height)
+    return Estimate(
+        cycles, site.bytes(memory, tiles.rows * tiles.columns), len(sizes), far + stages, stages if sizes else 0
+    )
+
+
+KERNEL = Kernel(
+    "gemm.summa",
+    "tile.gemm",
+    "row and column broadcasts (SUMMA)",
+    emit,
+    rank=1,
+    estimate=estimate,
+    scaling=Scaling("2 X + 3 W + C", "O(N)", "N - 1", "N", "van de Geijn and Watts 1997"),
+)

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from meshc.dialects.layout import ceil_div
 from meshc.kernels.builder import MeshBuilder
-from meshrt.program.expr import Expr, ExprLike, Int, as_expr, maximum, minimum
+from meshrt.program.expr import Expr, Int, maximum, minimum
+
+#: A position, or the number of a tile: as an integer or as an index expression.
+Position = TypeVar("Position", int, Expr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +45,21 @@ class Cut:
         """Whether all tiles are of one size."""
         return self.total % self.parts == 0
 
-    def boundary(self, j: ExprLike) -> Expr:
+    def boundary(self, j: Position) -> Position:
         """The first position of tile ``j``."""
-        return as_expr(j) * self.size if self.even else as_expr(j) * self.total // self.parts
+        return j * self.size if self.even else j * self.total // self.parts
 
-    def holding(self, q: ExprLike) -> Expr:
+    def holding(self, q: Position) -> Position:
         """The last tile that begins at or before position ``q``."""
-        return as_expr(q) // self.size if self.even else ((as_expr(q) + 1) * self.parts - 1) // self.total
+        return q // self.size if self.even else ((q + 1) * self.parts - 1) // self.total
 
-    def from_on(self, q: ExprLike) -> Expr:
+    def from_on(self, q: Position) -> Position:
         """The first tile that begins at or after position ``q``."""
-        q = as_expr(q)
         return (q + (self.size - 1)) // self.size if self.even else (q * self.parts + (self.total - 1)) // self.total
 
-    def within(self, q: ExprLike) -> Expr:
+    def within(self, q: Position) -> Position:
         """Where in its tile position ``q`` lies."""
-        return as_expr(q) % self.size if self.even else as_expr(q) - self.boundary(self.holding(q))
+        return q % self.size if self.even else q - self.boundary(self.holding(q))
 
 
 class Feed(Protocol):
@@ -83,6 +85,74 @@ class Operand:
     feed: Feed
     first: Expr = Int(0)
     midst: Expr = Int(0)
+
+
+class Pace(Protocol):
+    """What a walk costs, in the order of its code; the twin of :class:`Feed` and of the product."""
+
+    def spend(self, rounds: int = 0, branches: int = 0) -> None:
+        """Rounds of the loop, and conditions."""
+        ...
+
+    def launch(self, axis: str) -> None:
+        """A feed begins to fetch."""
+        ...
+
+    def settle(self, axis: str) -> None:
+        """A feed's tile has come."""
+        ...
+
+    def product(self, depth: int) -> None:
+        """The product over so many positions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where one PE's walk begins: as in :func:`emit_walk`, in numbers, x first and w second."""
+
+    position: int
+    first: tuple[int, int]
+    midst: tuple[int, int]
+
+
+def pace_walk(start: Start, x: Cut, w: Cut, pace: Pace) -> None:
+    """Take one PE's steps of :func:`emit_walk`."""
+    axes = (0, 1) if x.parts >= w.parts else (1, 0)
+    (short, long), (own, other) = ((x, w)[i] for i in axes), ("xy"[i] for i in axes)
+    first, far_first = (start.first[i] for i in axes)
+    midst, far_midst = (start.midst[i] for i in axes)
+    end, visits = start.position + short.total, short.parts + midst
+    last = far_first + long.parts - 1 + far_midst
+    if long.parts > 1:
+        pace.launch(other)
+    for s in range(visits):
+        low = max(start.position, short.boundary(first + s))
+        high = min(end, short.boundary(first + s + 1))
+        more = s + 1 < visits
+        pace.spend(rounds=1, branches=2)
+        if more:
+            pace.launch(own)
+        if long.parts == 1:
+            pace.product(high - low)
+        else:
+            following = long.from_on(low)
+            boundary = min(high, long.boundary(following))
+            pace.spend(branches=2)
+            if boundary > low:
+                pace.product(boundary - low)
+            if boundary < high:
+                pace.spend(branches=1)
+                if following > far_first:
+                    pace.settle(other)
+                    pace.spend(branches=1)
+                    if following < last:
+                        pace.launch(other)
+                pace.product(high - boundary)
+        if more:
+            pace.settle(own)
+    if far_midst and long.boundary(last) == end:
+        pace.settle(other)
 
 
 def emit_walk(builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product: Callable[[Expr, Expr], None]) -> None:

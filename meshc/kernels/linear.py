@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from meshc.dialects.layout import Layout
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
+from meshc.kernels.estimate import Site
 from meshc.kernels.lowering import Lowering, Section, Weight, tensor_name
 from meshrt.program.expr import Expr, ExprLike, Name
 
@@ -20,6 +22,39 @@ from meshrt.program.expr import Expr, ExprLike, Name
 def part_layouts(op: Operation) -> list[Layout]:
     """The feature layout of each part's result."""
     return [shard_of(result).x for result in op.results]
+
+
+@dataclass(frozen=True, slots=True)
+class TileProduct:
+    """The tile product of a ``tile.gemm``: C[rows, columns] += X[rows, inner] W[inner, columns]."""
+
+    rows: int
+    inner: int
+    columns: int
+
+    @classmethod
+    def of(cls, op: Operation) -> TileProduct:
+        """The tiles of an operation, its parts side by side."""
+        return cls(*shard_of(op.operands[0]).tile, sum(layout.tile for layout in part_layouts(op)))
+
+    @property
+    def vector(self) -> str:
+        """The dimension of the vector operations: the longer one."""
+        return "n" if self.columns >= self.rows else "m"
+
+    def cycles(self, site: Site, inner: int | None = None) -> int:
+        """The product, or one of another depth."""
+        return site.product(self.rows, self.inner if inner is None else inner, self.columns, self.vector)
+
+
+def ends_cycles(op: Operation, site: Site) -> int:
+    """Cycles of :func:`start_accumulator` and :func:`finish_parts`."""
+    tiles = TileProduct.of(op)
+    results = [shard_of(result) for result in op.results]
+    cycles = site.move(tiles.rows * tiles.columns, site.other)
+    if len(results) > 1 or results[0].dtype != site.other:
+        cycles += sum(site.move(tiles.rows * result.x.tile, result.dtype) for result in results)
+    return cycles
 
 
 def placed_parts(op: Operation, lowering: Lowering, k: Callable[..., Expr], *shape: int) -> Weight:

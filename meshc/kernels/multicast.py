@@ -1,4 +1,4 @@
-"""Multicasts from many roots over one or two colors: routers turn as the root moves on.
+"""Multicasts from many roots over one color: routers turn as the root moves on.
 
 A word that a router passes to its own PE and to the next one costs no software stage
 (*Near-Optimal Wafer-Scale Reduce*, HPDC'24, broadcast: B + P + 2 T_R cycles). A color for
@@ -23,6 +23,8 @@ class MovingRoot:
 
     Before its turn a PE takes words from below (lower coordinates) and passes them on;
     after it, from above. So a router has three configurations, and turns twice in a sweep.
+    Words of a later sweep can not run ahead: a router that has turned does not take them
+    until its PE has had all of this one and turns back.
     """
 
     builder: MeshBuilder
@@ -59,6 +61,22 @@ class MovingRoot:
         with builder.otherwise():
             builder.emit("recv", target, color=self.color, async_=handle)
 
+    def gather(self, tiles: MeshBuffer, slot: int) -> None:
+        """Everyone's tile to everyone: PE p's lies at elements ``p * slot`` on of its ``tiles``, and so in all others.
+
+        A PE has those of lower coordinates before its turn and those of higher ones after it.
+        """
+        builder, at = self.builder, Name(self.axis)
+        up, down = AXIS_PORTS[self.axis]
+        with builder.loop("i", at) as below:
+            builder.emit("recv", tiles.at(below * slot, slot), color=self.color)
+        self._turn(at, "RAMP", middle=(down, up), end=(down,))
+        builder.emit("send", tiles.at(at * slot, slot), color=self.color)
+        self._turn(at, up, middle=("RAMP", down), start=("RAMP",))
+        with builder.loop("i", self.parts, start=at + 1) as above:
+            builder.emit("recv", tiles.at(above * slot, slot), color=self.color)
+        self.restore()
+
     def restore(self) -> None:
         """After the last broadcast: the routers as they were, ready for the next sweep."""
         builder, at = self.builder, Name(self.axis)
@@ -91,69 +109,3 @@ class MovingRoot:
                 builder.emit("route", color=color, from_=source, to=to)
             with builder.otherwise():
                 builder.emit("route", color=color, from_=source, to=middle)
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """Everyone's tile to everyone along an axis: the line drains in both directions, a color for each.
-
-    Each PE sends its own tile and then lets those behind it pass, so tiles arrive by distance.
-    """
-
-    builder: MeshBuilder
-    axis: str
-    up: Expr
-    down: Expr
-
-    @classmethod
-    def over(cls, builder: MeshBuilder, axis: str) -> Gather:
-        """The gather of an axis of at least two PEs; its streams are declared once."""
-        parts = extent(builder, axis)
-        streams = []
-        for name, senders, last, ahead, behind in (
-            ("up", (0, parts - 1), (parts - 1, parts), *AXIS_PORTS[axis]),
-            ("down", (1, parts), (0, 1), *reversed(AXIS_PORTS[axis])),
-        ):
-            routes = [
-                StreamRoute(along(builder, axis, (*senders, 1)), "RAMP", (ahead,)),
-                StreamRoute(along(builder, axis, (*last, 1)), behind, ("RAMP",)),
-            ]
-            streams.append(builder.stream(f"gather.{axis}.{name}", routes))
-        return cls(builder, axis, *streams)
-
-    def launch(self, tiles: MeshBuffer, slot: int) -> None:
-        """Begin to gather: PE p's tile lies at elements ``p * slot`` on of its ``tiles``, where everyone gets it."""
-        builder, at = self.builder, Name(self.axis)
-        parts = extent(builder, self.axis)
-        up_port, down_port = AXIS_PORTS[self.axis]
-        own = tiles.at(at * slot, slot)
-        below = tiles.at((at - 1) * slot, (at, -slot), (slot, 1))
-        above = tiles.at((at + 1) * slot, parts - 1 - at, slot)
-        for name, color, sends, takes, ahead, behind, view in (
-            ("up", self.up, at.lt(parts - 1), at.gt(0), up_port, down_port, below),
-            ("down", self.down, at.gt(0), at.lt(parts - 1), down_port, up_port, above),
-        ):
-            with builder.when(sends):
-                builder.emit("send", own, color=color, async_=f"{self.axis}_{name}_out")
-                if parts > 2:
-                    with builder.when(takes):
-                        builder.emit("route", color=color, from_=behind, to=(ahead, "RAMP"))
-            with builder.when(takes):
-                builder.emit("recv", view, color=color, async_=f"{self.axis}_{name}_in")
-
-    def settle(self) -> None:
-        """Wait for all tiles, and leave the routers as they were."""
-        builder, at = self.builder, Name(self.axis)
-        parts = extent(builder, self.axis)
-        up_port, down_port = AXIS_PORTS[self.axis]
-        for name, color, sends, takes, ahead in (
-            ("up", self.up, at.lt(parts - 1), at.gt(0), up_port),
-            ("down", self.down, at.gt(0), at.lt(parts - 1), down_port),
-        ):
-            with builder.when(takes):
-                builder.emit("wait", handle=f"{self.axis}_{name}_in")
-                if parts > 2:
-                    with builder.when(sends):
-                        builder.emit("route", color=color, from_="RAMP", to=(ahead,))
-            with builder.when(sends):
-                builder.emit("wait", handle=f"{self.axis}_{name}_out")

@@ -6,8 +6,9 @@ row i has T(i, i + s). It sends that tile along the y ring of column i at once. 
 moves tiles to lower positions, and i + s lies P - s below i: after the P - s steps that
 are left, every tile that any step put in is where it belongs. So P steps of one shift on x
 and one on y transpose the grid, with two riding tiles each way; then each PE turns its own
-tile over. A PE d positions below the diagonal passes its first tile on in step d. What remains between the swapped layouts and those
-asked for is an exchange along each axis (:mod:`~meshc.kernels.relayout_exchange`).
+tile over. A PE d positions below the diagonal passes its first tile on in step d. What
+remains between the swapped layouts and those asked for is an exchange along each axis
+(:mod:`~meshc.kernels.relayout_exchange`).
 
 The lower bound is n P / 4 words over each link at the middle of the grid. Here no link
 carries more than n P, each for one color at a time; but the RAMP of a PE on the diagonal
@@ -28,9 +29,12 @@ from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_exchange import follow, on_the_wire
+from meshc.kernels.relayout_cost import diagonal_cycles, exchange_cycles
+from meshc.kernels.relayout_exchange import follow, on_the_wire, wire_types
+from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes, turn_bytes
 from meshc.kernels.relayout_plan import exchanges
 from meshc.kernels.ring import logical_position, ring
+from meshrt.target import Target
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
@@ -45,13 +49,34 @@ def applies(op: Operation, width: int, height: int) -> str | None:
     return None
 
 
+def check(op: Operation, width: int, height: int, target: Target | None) -> None:
+    """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
+    source, result = wire_types(op)
+    swapped = _swapped(source)
+    check_rectangles(op, width, height)
+    needed = {"transposition": turn_bytes(source, 4, swapped), "exchange": exchange_bytes(exchanges(swapped, result))}
+    check_bytes(op, target, needed)
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    source, result = wire_types(op)
+    rest = exchange_cycles(exchanges(_swapped(source), result), (width, height), target)
+    return diagonal_cycles(source, width, target) + rest
+
+
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
     type, buffer = on_the_wire(op, lowering)
-    swapped = replace(type, y=type.x, x=type.y, transposed=not type.transposed)
+    swapped = _swapped(type)
     turned = lowering.temporary("turned", type.dtype, *swapped.tile)
     _swap(lowering, type, buffer, turned)
     follow(lowering, exchanges(swapped, shard_of(op.result)), turned, op)
+
+
+def _swapped(type: ShardType) -> ShardType:
+    """What lay over y over x, and the other way round."""
+    return replace(type, y=type.x, x=type.y, transposed=not type.transposed)
 
 
 def _swap(lowering: Lowering, type: ShardType, buffer: MeshBuffer, turned: MeshBuffer) -> None:
@@ -89,5 +114,10 @@ def _swap(lowering: Lowering, type: ShardType, buffer: MeshBuffer, turned: MeshB
 
 #: The default where the grid is square and the operand lies on all of it.
 KERNEL = Kernel(
-    "relayout.diagonal", "tile.relayout", "transposition over the diagonal: x ring, then y ring", emit, applies
+    "relayout.diagonal",
+    "tile.relayout",
+    "transposition over the diagonal: x ring, then y ring",
+    emit,
+    applies,
+    check=check,
 )

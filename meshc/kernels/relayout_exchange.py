@@ -23,6 +23,7 @@ ring, those of the ring GEMM; 1 for ``spread``.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation
@@ -30,11 +31,15 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
+from meshc.kernels.relayout_cost import exchange_cycles
+from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, every, list_places, listed, pick, stretch
-from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme, wire_dtype
-from meshc.kernels.ring import AXIS_PORTS, logical_position, physical, ring
+from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme
+from meshc.kernels.ring import AXIS_PORTS, extent, logical_position, physical, ring
+from meshc.kernels.ring import along as across
 from meshrt.program.expr import Expr, Name, as_expr
-from meshrt.program.model import DTYPE_BYTES, Rect
+from meshrt.program.model import DTYPE_BYTES
+from meshrt.target import Target
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
@@ -43,28 +48,45 @@ def applies(op: Operation, width: int, height: int) -> str | None:
     return None if source.transposed == target.transposed else "tokens and features lie the other way round"
 
 
+def check(op: Operation, width: int, height: int, target: Target | None) -> None:
+    """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
+    check_rectangles(op, width, height)
+    check_bytes(op, target, {"exchange": exchange_bytes(exchanges(*wire_types(op)))})
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    return exchange_cycles(exchanges(*wire_types(op)), (width, height), target)
+
+
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
     type, buffer = on_the_wire(op, lowering)
     follow(lowering, exchanges(type, shard_of(op.result)), buffer, op)
 
 
+def wire_types(op: Operation) -> tuple[ShardType, ShardType]:
+    """Operand and result in the dtype in which words travel: the narrower one, so that none is widened before."""
+    source, target = shard_of(op.operands[0]), shard_of(op.result)
+    dtype = target.dtype if DTYPE_BYTES[target.dtype] < DTYPE_BYTES[source.dtype] else source.dtype
+    return source.with_dtype(dtype), target.with_dtype(dtype)
+
+
 def on_the_wire(op: Operation, lowering: Lowering) -> tuple[ShardType, MeshBuffer]:
     """The operand in the dtype in which it travels."""
-    source, buffer = shard_of(op.operands[0]), lowering.buffer_of(op.operands[0])
-    dtype = wire_dtype(source.dtype, shard_of(op.result).dtype, DTYPE_BYTES)
-    if dtype == source.dtype:
-        return source, buffer
-    narrow = lowering.temporary("narrow", dtype, *source.tile)
+    type, buffer = wire_types(op)[0], lowering.buffer_of(op.operands[0])
+    if type.dtype == buffer.dtype:
+        return type, buffer
+    narrow = lowering.temporary("narrow", type.dtype, *type.tile)
     lowering.builder.emit("copy", narrow, buffer)
-    return source.with_dtype(dtype), narrow
+    return type, narrow
 
 
 def follow(lowering: Lowering, way: list[ShardType], buffer: MeshBuffer, op: Operation) -> None:
     """Carry ``buffer`` over the stages of :func:`~meshc.kernels.relayout_plan.exchanges` into the result."""
     result = shard_of(op.result)
     last = len(way) - 1
-    for number, (source, target) in enumerate(zip(way, way[1:], strict=False), start=1):
+    for number, (source, target) in enumerate(pairwise(way), start=1):
         own = number == last and target.dtype == result.dtype
         into = (
             lowering.result_buffer(op.result, "relayout")
@@ -106,7 +128,7 @@ class _Stage:
         self.source, self.target = along(source, self.axis), along(target, self.axis)
         self.across = along(source, "y" if self.axis == "x" else "x")
         self.buffer, self.result = buffer, result
-        self.length = axis_length(self.builder, self.axis)
+        self.length = extent(self.builder, self.axis)
         self.at = Name(self.axis)
         if self.axis == "x":
             self.moved, self.kept = Strides(1, 1), Strides(source.x.tile, target.x.tile)
@@ -117,7 +139,7 @@ class _Stage:
     def takes_part(self) -> Expr:
         """Whether this PE lies in a row (or column) that holds any of the value."""
         across = "y" if self.axis == "x" else "x"
-        return self.across.covers(Name(across), axis_length(self.builder, across))
+        return self.across.covers(Name(across), extent(self.builder, across))
 
     def take(
         self, source: MeshBuffer, target: MeshBuffer, held: Held, source_at: Expr, target_at: Expr, anew: bool = True
@@ -186,20 +208,19 @@ class _Stage:
         if length == 1:
             self.take(self.buffer, self.result, held, as_expr(0), self.at)
             return
+        # Tiles of their own: what a ring exchanges must live as long as both, and the result outlives this stage.
+        tile = self.lowering.temporary("tile", self.result.dtype, *self.result.shape)
         following = self.lowering.temporary("following", self.result.dtype, *self.result.shape)
+        builder.emit("fill", tile, value=0.0)
         on, position = ring(builder, self.axis), logical_position(builder, self.axis)
         first = builder.param(f"next_{self.axis}", physical((position + 1) % length, length))
-        self.take(self.buffer, self.result, held, self.at, first)
+        self.take(self.buffer, tile, held, self.at, first)
         with builder.loop("s", length, start=1) as step:
-            settle(builder, shift(builder, [(on, self.result, following)]))
-            builder.emit("rotate", self.result, following)
+            settle(builder, shift(builder, [(on, tile, following)]))
+            builder.emit("rotate", tile, following)
             owner = physical((position + 1 + step) % length, length)
-            self.take(self.buffer, self.result, held, self.at, owner)
-
-
-def axis_length(builder: MeshBuilder, axis: str) -> int:
-    """PEs along an axis of the region."""
-    return builder.width if axis == "x" else builder.height
+            self.take(self.buffer, tile, held, self.at, owner)
+        builder.emit("copy", self.result, tile)
 
 
 def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr | None:
@@ -209,11 +230,8 @@ def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr 
     if first == last:
         return None
 
-    def line(start: int, stop: int) -> Rect:
-        return Rect(start, stop, 0, builder.height) if axis == "x" else Rect(0, builder.width, start, stop)
-
     ways = (*((up,) if root < last else ()), *((down,) if root > first else ()))
-    routes = [StreamRoute(line(root, root + 1), "RAMP", ways)]
+    routes = [StreamRoute(across(builder, axis, (root, root + 1, 1)), "RAMP", ways)]
     for start, stop, end, ahead, behind in ((root + 1, last + 1, last, up, down), (first, root, first, down, up)):
         passed = range(start, stop)
         holding = range(max(start, target.start), min(stop, target.stop))
@@ -221,10 +239,16 @@ def multicast(builder: MeshBuilder, axis: str, root: int, target: Held) -> Expr 
         before = [p for p in passed if p not in holding]
         for positions, ports in ((before, (ahead,)), (inner, ("RAMP", ahead)), ([end] if passed else [], ("RAMP",))):
             if positions:
-                routes.append(StreamRoute(line(min(positions), max(positions) + 1), behind, ports))
+                line = across(builder, axis, (min(positions), max(positions) + 1, 1))
+                routes.append(StreamRoute(line, behind, ports))
     return builder.stream(f"spread.{axis}.{root}.{target.start}.{target.stop}", routes)
 
 
 KERNEL = Kernel(
-    "relayout.exchange", "tile.relayout", "axis by axis: tiles ride the ring, or a multicast", emit, applies
+    "relayout.exchange",
+    "tile.relayout",
+    "axis by axis: tiles ride the ring, or a multicast",
+    emit,
+    applies,
+    check=check,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.attributes import type_text
@@ -13,12 +14,12 @@ from meshrt.program.model import DTYPE_BYTES
 from meshrt.target import Target
 
 #: Tiles that each scheme of an exchange holds besides the source's and the target's: of either, by number.
-RIDING = {"keep": (0, 0), "pick": (0, 0), "spread": (0, 0), "pull": (2, 0), "push": (0, 1)}
+RIDING = {"keep": (0, 0), "pick": (0, 0), "spread": (0, 0), "pull": (2, 0), "push": (0, 2)}
 
 
 def exchange_bytes(way: Sequence[ShardType]) -> int:
     """The most bytes that a stage of :func:`~meshc.kernels.relayout_plan.exchanges` holds in a PE."""
-    return max((_stage_bytes(old, new) for old, new in zip(way, way[1:], strict=False)), default=0)
+    return max((_stage_bytes(old, new) for old, new in pairwise(way)), default=0)
 
 
 def _stage_bytes(source: ShardType, target: ShardType) -> int:
@@ -35,21 +36,28 @@ def listed_bytes(in_stretches: bool, target: ShardType, axis: str) -> int:
     return 0 if in_stretches else places * DTYPE_BYTES["i32"] + elements(target) * DTYPE_BYTES[target.dtype]
 
 
+def turn_bytes(type: ShardType, riding: int, swapped: ShardType) -> int:
+    """Bytes of a transposition's tiles: the source, so many that ride, and the tile that is turned over."""
+    return ((1 + riding) * elements(type) + elements(swapped)) * DTYPE_BYTES[type.dtype]
+
+
 def check_rectangles(op: Operation, width: int, height: int) -> None:
     """Raise M0409 where the operand or the result lies, or should lie, outside the grid."""
     for what, value in (("operand", op.operands[0]), ("result", op.result)):
         type = shard_of(value)
         (column, row), columns, rows = type.origin, type.x.parts, type.y.parts
         if column + columns > width or row + rows > height:
+            left = width - column, height - row
+            fitting = (
+                f"cut it over at most {left[0]}x{left[1]} PEs" if min(left) > 0 else "put its corner into the grid"
+            )
             raise MeshError(
                 "M0409",
                 f"the {what} of a relayout takes {columns}x{rows} PEs from ({column}, {row}) on, "
                 f"and the grid has {width}x{height}",
                 place=op.location.place,
                 notes=[f"the {what} is {type_text(type)}"],
-                helps=[
-                    f"cut it over at most {max(0, width - column)}x{max(0, height - row)} PEs, or use a larger --grid"
-                ],
+                helps=[f"{fitting}, or use a larger --grid"],
             )
 
 

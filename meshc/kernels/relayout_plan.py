@@ -27,6 +27,7 @@ anyway, and a scatter what the scatterer must give out.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from meshc.dialects.layout import Block, Layout, Replicated
 from meshc.dialects.shard import ShardType
@@ -102,7 +103,15 @@ def exchanges(source: ShardType, target: ShardType) -> list[ShardType]:
         key=elements,
     )
     way = [source, between, replace(target, dtype=source.dtype)]
-    return [way[0], *(new for old, new in zip(way, way[1:], strict=False) if new != old)]
+    return [way[0], *(new for old, new in pairwise(way) if new != old)]
+
+
+def most_pivots(source: Held, target: Held) -> int:
+    """The most parts of a blocked source that a part of the target meets."""
+    tile, extent = source.layout.tile, source.layout.extent
+    size = target.layout.tile
+    starts = range(0, extent, size) if isinstance(target.layout, Block) else (0,)
+    return max((min(start + size, extent) - 1) // tile - start // tile + 1 for start in starts)
 
 
 def elements(type: ShardType) -> int:
@@ -113,8 +122,3 @@ def elements(type: ShardType) -> int:
 def changed_axis(source: ShardType, target: ShardType) -> str:
     """The axis along which a stage of :func:`exchanges` changes something."""
     return "x" if along(source, "x") != along(target, "x") else "y"
-
-
-def wire_dtype(source: str, target: str, sizes: dict[str, int]) -> str:
-    """The dtype in which words travel: the narrower one, so that a conversion never widens what is sent."""
-    return target if sizes[target] < sizes[source] else source

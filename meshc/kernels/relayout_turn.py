@@ -29,17 +29,49 @@ from meshc.kernels.chain import Segment, chain_broadcast
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_exchange import exchange, follow, on_the_wire
+from meshc.kernels.relayout_cost import exchange_cycles, turn_cycles
+from meshc.kernels.relayout_exchange import exchange, follow, on_the_wire, wire_types
+from meshc.kernels.relayout_limits import (
+    check_bytes,
+    check_rectangles,
+    exchange_bytes,
+    listed_bytes,
+    turn_bytes,
+)
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, list_places, listed, pick, stretch
-from meshc.kernels.relayout_plan import Held, along, exchanges, with_axis
+from meshc.kernels.relayout_plan import Held, along, exchanges, most_pivots, with_axis
 from meshc.kernels.ring import logical_position, physical, ring
-from meshrt.program.expr import Expr, Name, as_expr, binary, evaluate, minimum, select
+from meshrt.program.expr import Expr, Name, as_expr, minimum, select
+from meshrt.target import Target
 
 
 def applies(op: Operation, width: int, height: int) -> str | None:
     """Why the kernel cannot run the operation on that grid, or None."""
     source, target = shard_of(op.operands[0]), shard_of(op.result)
     return None if source.transposed != target.transposed else "tokens and features lie the same way round"
+
+
+def check(op: Operation, width: int, height: int, target: Target | None) -> None:
+    """Raise M0409 for a rectangle outside the grid, M0410 for tiles beyond the SRAM."""
+    check_rectangles(op, width, height)
+    source, result = wire_types(op)
+    before, after = turning_point(source, result)
+    blocked = along(before, "x").in_stretches and along(after, "y").in_stretches
+    needed = {
+        "exchange": max(exchange_bytes([source, before]), exchange_bytes(exchanges(after, result))),
+        "transposition": turn_bytes(before, 3, after) + listed_bytes(blocked, after, "y"),
+    }
+    check_bytes(op, target, needed)
+
+
+def cycles(op: Operation, width: int, height: int, target: Target) -> int:
+    """Predicted cycles of the operation on that grid."""
+    source, result = wire_types(op)
+    before, after = turning_point(source, result)
+    grid = width, height
+    blocked = exchange_cycles([source, before], grid, target) if before != source else 0
+    rest = exchange_cycles(exchanges(after, result), grid, target)
+    return blocked + turn_cycles(before, after, grid, target) + rest
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -105,7 +137,7 @@ class _Turn:
         first, last = (
             builder.param(name, value) for name, value in zip(("pivot", "last_pivot"), self._pivots(), strict=True)
         )
-        most = self._most_pivots()
+        most = most_pivots(*self.a)
         if most == 1:
             self._broadcast(tile, block, owner, first, first.le(last))
             return
@@ -155,14 +187,14 @@ class _Turn:
         first, last = low // tile + source.start, (high - 1) // tile + source.start
         return select(holds, first, 1), select(holds, last, 0)
 
-    def _most_pivots(self) -> int:
-        """The most pivots that any column has."""
-        first, last = self._pivots()
-        counts = (evaluate(binary("-", last, first), {"x": x}, {}) for x in range(self.builder.width))
-        return max(1, *(int(count) + 1 for count in counts))
-
 
 #: For what the diagonal does not reach: grids that are not square, parts of a grid.
 KERNEL = Kernel(
-    "relayout.turn", "tile.relayout", "transposition on any grid: x ring, column broadcasts", emit, applies, rank=1
+    "relayout.turn",
+    "tile.relayout",
+    "transposition on any grid: x ring, column broadcasts",
+    emit,
+    applies,
+    rank=1,
+    check=check,
 )

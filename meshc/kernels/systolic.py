@@ -13,14 +13,22 @@ Square grids take P steps in lockstep (Cannon 1969); others the walk of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
-from meshc.kernels.inner_walk import Cut, Operand, emit_walk
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.estimate import Estimate, Site
+from meshc.kernels.inner_walk import Cut, Operand, Start, emit_walk, pace_walk
+from meshc.kernels.linear import (
+    TileProduct,
+    ends_cycles,
+    finish_parts,
+    part_layouts,
+    placed_parts,
+    start_accumulator,
+)
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, extent
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
@@ -28,11 +36,15 @@ from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A ring over the PEs of an axis: its streams, and logical positions from physical ones and back."""
+    """A ring over the PEs of an axis: its streams, and logical positions from physical ones and back.
+
+    ``hops(parts)``: how far most tiles go in a shift, and how far the one goes that closes the ring.
+    """
 
     ring: Callable[[MeshBuilder, str, bool], Ring]
     logical: Callable[[ExprLike, int], Expr]
     physical: Callable[[ExprLike, int], Expr]
+    hops: Callable[[int], tuple[int, int]]
 
     def along(self, builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
         """This PE's colors on the ring of an axis (none where the axis is one PE)."""
@@ -78,9 +90,8 @@ def align(builder: MeshBuilder, topology: Topology, tile: MeshBuffer, second: Me
         builder.param("align_receive", select(backward, reverse_ring.receive, forward_ring.receive)),
     )
     shifts = builder.param("align_shifts", minimum(turn, width - turn))
-    most = max(min(r * width // height, width - r * width // height) for r in range(height))
     feed = RingFeed(builder, "x", on, tile, second)
-    with builder.loop("a", most) as step, builder.when(step.lt(shifts)):
+    with builder.loop("a", align_shifts(width, height)) as step, builder.when(step.lt(shifts)):
         feed.launch()
         feed.settle()
 
@@ -147,3 +158,88 @@ def emit_systolic(op: Operation, lowering: Lowering, topology: Topology) -> None
             product,
         )
     finish_parts(op, lowering, accumulator, rows, columns)
+
+
+def align_shifts(width: int, height: int) -> int:
+    """Ring shifts until the last row of X is aligned."""
+    turns = [r * width // height for r in range(height)]
+    return max(min(turn, width - turn) for turn in turns)
+
+
+def estimate_systolic(op: Operation, site: Site, topology: Topology, last_shift: bool = False) -> Estimate:
+    """The prediction of :func:`emit_systolic`; ``last_shift``: a square grid shifts after the last product too."""
+    tiles = TileProduct.of(op)
+    width, height = site.width, site.height
+    x_tile, w_tile = tiles.rows * tiles.inner, Cut(width * tiles.inner, height).size * tiles.columns
+    words = site.words(x_tile), site.words(w_tile)
+    hops, closing = zip(topology.hops(width), topology.hops(height), strict=True)
+    shifts = align_shifts(width, height)
+    # The tile that closes a ring comes later; on the longest chain of tiles that wait for one another it does so once.
+    detour = [site.flight(far) - site.flight(near) for far, near in zip(closing, hops, strict=True)]
+    cycles = site.move(x_tile) + ends_cycles(op, site)
+    memory = site.bytes(x_tile + w_tile, tiles.rows * tiles.columns)
+    if max(width, height) == 1:
+        return Estimate(cycles + tiles.cycles(site), memory, 0, 0, 0)
+    memory += site.bytes((x_tile if width > 1 else 0) + w_tile * (2 if height > 1 else 1))
+    cycles += site.move(w_tile)
+    if shifts:
+        cycles += site.issue + shifts * (site.round + site.branch + site.shift(words[0], hops[0])) + detour[0]
+    if width == height:
+        steps = width - (not last_shift)
+        product = tiles.cycles(site)
+        step = site.ring_step(*words, product, hops)
+        late = [site.ring_step(*words, product, far) - step for far in ((closing[0], hops[1]), (hops[0], closing[1]))]
+        cycles += site.issue + steps * step + sum(late) + (0 if last_shift else product)
+    else:
+        steps = width + height
+        cycles += site.issue + _walk_cycles(site, tiles, words, hops) + sum(detour)
+    ways = min(width, 3) * (2 if min(width, height) > 1 else 1) if width > 1 else 0
+    colors = ways + (min(height, 3) if height > 1 else 0)
+    shifted = shifts + max(width, height)
+    return Estimate(cycles, memory, colors, shifted * max(hops) + sum(closing) - sum(hops), shifted)
+
+
+def _walk_cycles(site: Site, tiles: TileProduct, words: tuple[int, int], hops: tuple[int, ...]) -> int:
+    """The longest walk: that of a PE that starts in the midst of a tile where there is one."""
+    width, height = site.width, site.height
+    x_cut, w_cut = Cut(width * tiles.inner, width), Cut(width * tiles.inner, height)
+    longest = 0
+    for r in sorted({0, 1, height // 2, height - 1} & set(range(height))):
+        for c in sorted({0, 1, width // 2, width - 1} & set(range(width))):
+            first = c + r * width // height, r + c * height // width
+            midst = int(x_cut.within(w_cut.boundary(r)) != 0), int(c * height % width != 0)
+            pace = RingPace(site, tiles, dict(zip("xy", words, strict=True)), dict(zip("xy", hops, strict=True)))
+            pace_walk(Start(x_cut.boundary(c) + w_cut.boundary(r), first, midst), x_cut, w_cut, pace)
+            longest = max(longest, pace.now)
+    return longest
+
+
+@dataclass(slots=True)
+class RingPace:
+    """The clock of a PE whose neighbours on both rings keep step with it."""
+
+    site: Site
+    tiles: TileProduct
+    words: Mapping[str, int]
+    hops: Mapping[str, int]
+    now: int = 0
+    ramp_free: int = 0
+    arrivals: dict[str, int] = field(default_factory=dict)
+
+    def spend(self, rounds: int = 0, branches: int = 0) -> None:
+        """Rounds of the loop, and conditions."""
+        self.now += rounds * self.site.round + branches * self.site.branch
+
+    def launch(self, axis: str) -> None:
+        """A shift begins; the words of both rings come over one RAMP."""
+        self.now += 2 * self.site.launch
+        self.ramp_free = max(self.now, self.ramp_free) + self.words[axis]
+        self.arrivals[axis] = self.ramp_free + self.site.flight(self.hops[axis])
+
+    def settle(self, axis: str) -> None:
+        """Its end."""
+        self.now = self.site.until(self.now, self.arrivals[axis]) + self.site.settled
+
+    def product(self, depth: int) -> None:
+        """A product of so many positions."""
+        self.now += self.tiles.cycles(self.site, depth)

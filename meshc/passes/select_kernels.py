@@ -22,7 +22,8 @@ class SelectKernels(Pass):
 
     Does: an operation that already names an algorithm keeps it; another one gets the kernel
     that ``pin`` names for its like, or else that of the lowest rank that applies on the grid.
-    Raises M0405 where an algorithm is unknown or does not apply, and where no kernel does::
+    Raises M0405 where an algorithm is unknown or does not apply, and where no kernel does; a
+    kernel may raise for what it cannot do (M0409 and M0410 for relayouts)::
 
         module tile
         func() {name = "forward", width = 4, height = 2, dtype = "f32", batch = 1, sequence = 5}
@@ -45,7 +46,7 @@ class SelectKernels(Pass):
           %x = tile.position_embedding(%t) {sequence = 5, algorithm = "embedding.position"}
             : shard<"f32", block<5, 2>, block<8, 4>>
           %y = tile.gemm(%x, %w) {
-            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.summa"
+            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.ring"
           } : shard<"f32", block<5, 2>, block<8, 4>>
           return()
         }
@@ -70,7 +71,9 @@ class SelectKernels(Pass):
             for op in func.walk():
                 if op.name in choices:
                     name = op.attributes.get("algorithm", pinned.get(op.name))
-                    op.attributes["algorithm"] = _select(op, name, choices[op.name], *grid)
+                    kernel = _select(op, name, choices[op.name], *grid)
+                    kernel.check(op, *grid, context.target)
+                    op.attributes["algorithm"] = kernel.name
 
 
 def _known(name: str, known: Mapping[str, Kernel]) -> Kernel:
@@ -80,14 +83,14 @@ def _known(name: str, known: Mapping[str, Kernel]) -> Kernel:
     return known[name]
 
 
-def _select(op: Operation, pinned: str | None, choices: list[Kernel], width: int, height: int) -> str:
-    """The name of the kernel for an operation, of those that carry out its like."""
+def _select(op: Operation, pinned: str | None, choices: list[Kernel], width: int, height: int) -> Kernel:
+    """The kernel for an operation, of those that carry out its like."""
     reasons = []
     for kernel in choices:
         if pinned in (None, kernel.name):
             reason = kernel.applies(op, width, height)
             if reason is None:
-                return kernel.name
+                return kernel
             reasons.append(f"{kernel.name}: {reason}")
     if not reasons:
         reasons = [f"{op.name} is carried out by {', '.join(kernel.name for kernel in choices)}"]

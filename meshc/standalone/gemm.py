@@ -19,7 +19,10 @@ class GemmRing:
 
     ``rounds`` runs it so often back to back; the tiles of X and W are where the round before
     left them, so that only the first one's C is the product. The program takes the tensors
-    ``x`` [M, K] and ``w`` [K, N] and gives ``c`` [M, N].
+    ``x`` [M, K] and ``w`` [K, N] and gives ``c`` [M, N], which leaves at the east edge unless it is ``kept``.
+
+    Every row does the same in the same time: ``rows`` of them, ``parts`` by default, are enough to time it,
+    but C is then not the product.
     """
 
     parts: int
@@ -29,10 +32,12 @@ class GemmRing:
     schedule: Schedule = Schedule(vector="m")
     dtype: str = "f32"
     rounds: int = 1
+    kept: bool = False
+    rows: int = 0
 
     def program(self, target: Target) -> Program:
         """The program for a target; raises M0401 and M0406 where it does not fit."""
-        return assemble(self.parts, self.parts, target, self._body)
+        return assemble(self.parts, self.rows or self.parts, target, self._body)
 
     def _body(self, builder: MeshBuilder) -> None:
         m, k, n, parts = self.m, self.k, self.n, self.parts
@@ -51,4 +56,7 @@ class GemmRing:
                 multiply(builder, x_pair, w_pair, c, self.schedule.vector, turn)
             else:
                 builder.emit("gemm", c, x_pair.tile(0), w_pair.tile(0), vector=self.schedule.vector)
-        drain_rows(builder, "c", c, (parts * m, parts * n), lambda source, e: (row * m + e // n, source * n + e % n))
+        if not self.kept:
+            drain_rows(
+                builder, "c", c, (parts * m, parts * n), lambda source, e: (row * m + e // n, source * n + e % n)
+            )

@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--timing-only", action="store_true", help="every cycle, no arithmetic")
     p.add_argument("--until-rounds", type=int, metavar="N", help="with --timing-only: every until takes N rounds")
     p.add_argument("--plain", action="store_true", help="with --timing-only: skip over nothing that repeats itself")
+    p.add_argument("--events", action="store_true", help="count by cause what lies on the critical path")
     p.add_argument("--checked", action="store_true", help="watch for reads and writes of buffers under way")
     p.add_argument("--max-cycles", type=int, metavar="N", help="stop with status 3 after N cycles")
     p.add_argument("--target", metavar="NAME|FILE", help="time the same program on another machine")
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         timing_only=arguments.timing_only,
         until_rounds=arguments.until_rounds,
         fast_forward=not arguments.plain,
+        events=arguments.events,
         checked=arguments.checked,
         max_cycles=arguments.max_cycles,
         target=arguments.target,

@@ -53,6 +53,7 @@ def build_report(
             "critical_hops": finished.hops,
             "critical_stages": finished.stages,
             "wait_fraction": min(1.0, waits / pe_cycles),
+            **({"events": _events(finished)} if finished.events else {}),
         },
         "memory": {
             "sram_bytes": target.sram_bytes,
@@ -100,6 +101,11 @@ def runtime_version() -> str:
         return metadata.version("meshc")
     except metadata.PackageNotFoundError:
         return "0+checkout"
+
+
+def _events(finished: Finished) -> dict[str, int | float]:
+    """Counts by cause as JSON numbers; only cycles of rounding may be a fraction."""
+    return {c: int(n) if n == int(n) else float(n) for c, n in finished.events.items()}
 
 
 def _link_name(program: Program, link: int) -> str:

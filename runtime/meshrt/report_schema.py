@@ -65,6 +65,15 @@ FIELDS = (
     # L
     Field("latency.critical_hops", "count", "hops", "router-to-router moves on the critical path"),
     Field("latency.critical_stages", "count", "stages", "PEs that software woke to forward or combine, on that path"),
+    Field(
+        "latency.events",
+        "object",
+        "",
+        "how often each cost of the target lies on the critical path, by key, with --events; `word_cycles` are those "
+        "in which a word followed another, `waited_cycles` those of words that waited for a link or for room, and "
+        "`rounding_cycles` what instructions lose by whole cycles: counts times costs are the cycles",
+        required=False,
+    ),
     Field("latency.wait_fraction", "fraction", "of PE cycles", "PE cycles spent waiting for the fabric"),
     # M
     Field("memory.sram_bytes", "count", "B", "SRAM of one PE"),

@@ -37,7 +37,8 @@ class RunOptions:
 
     ``timing_only`` keeps time and computes nothing: it needs neither weights nor inputs, and
     has no outputs. An ``until`` then takes ``until_rounds`` rounds, and loops that repeat
-    themselves are skipped over, exactly, unless ``fast_forward`` is off.
+    themselves are skipped over, exactly, unless ``fast_forward`` is off. ``events`` counts by
+    cause what lies on the critical path: ``latency.events`` of the report.
 
     ``faults`` are injected into the run, by the reference engine only.
     """
@@ -50,6 +51,7 @@ class RunOptions:
     per_layer: bool = False
     until_rounds: int | None = None
     fast_forward: bool = True
+    events: bool = False
     faults: tuple[Fault, ...] = ()
 
 
@@ -135,12 +137,17 @@ def run_program(
     progress = progress or Progress()
     if options.engine not in ENGINES:
         raise MeshError("M0519", f"there is no engine {options.engine!r}", helps=[f"engines: {', '.join(ENGINES)}"])
-    if options.timing_only and options.engine != DEFAULT_ENGINE:
-        raise MeshError(
-            "M0519",
-            f"the {options.engine} engine does not run without arithmetic",
-            helps=[f"--timing-only goes with the {DEFAULT_ENGINE} engine"],
-        )
+    if options.engine != DEFAULT_ENGINE:
+        for chosen, flag, lacks in (
+            (options.timing_only, "--timing-only", "run without arithmetic"),
+            (options.events, "--events", "count what lies on the critical path"),
+        ):
+            if chosen:
+                raise MeshError(
+                    "M0519",
+                    f"the {options.engine} engine does not {lacks}",
+                    helps=[f"{flag} goes with the {DEFAULT_ENGINE} engine"],
+                )
     scalars = scalars or {}
     check_scalars(program, scalars)
     progress.stage("loading the mesh")
@@ -167,10 +174,11 @@ def run_program(
 
 
 def _timing(options: RunOptions) -> dict[str, Any]:
-    """What only an engine that runs without arithmetic is told."""
-    if not options.timing_only:
-        return {}
-    return {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
+    """What only the default engine is told, and that only where it is asked for."""
+    told: dict[str, Any] = {"events": True} if options.events else {}
+    if options.timing_only:
+        told |= {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
+    return told
 
 
 def _faults(options: RunOptions) -> dict[str, Any]:

@@ -18,3 +18,11 @@ def test_every_registered_kernel_is_listed_under_its_registered_name(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert {row["name"] for row in rows} == names
     assert all(row["meaning"] and "." in row["operation"] for row in rows)
+
+
+def test_products_say_how_they_grow_with_the_grid(capsys):
+    assert status_of_line(["kernels", "--json"]) == 0
+    rows = {row["name"]: row["scaling"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["gemm.ring"]["hops"] == "2"
+    assert rows["gemm.cannon"]["hops"] == "N - 1"
+    assert rows["gemm.summa"]["paths"] == rows["gemm.all_gather"]["paths"] == "O(N)"

@@ -131,4 +131,4 @@ def run_case(case: Case) -> Pair:
 
 def rerun_command(path: Path) -> str:
     """What to type to run a saved case again."""
-    return f"python -m tests.differential.rerun {path}"
+    return f"make rerun PROGRAM={path}"

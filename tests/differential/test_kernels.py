@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tools.fidelity.collective_program import collective_program
 
 import meshc
 from meshc.kernels.collectives import broadcast
@@ -19,7 +20,6 @@ from meshrt.target import Target, load_target
 from tests.differential.agreement import Pair, run_both
 from tests.kernels.harness import Graph, compile_graph, transformer
 from tests.models import tiny, token_ids
-from tools.fidelity.collective_program import collective_program
 
 TINY, WSE2, WSE3 = (load_target(name) for name in ("tiny", "wse2", "wse3"))
 Record = Callable[[str, str], None]

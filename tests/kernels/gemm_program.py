@@ -75,13 +75,17 @@ class Product:
         found = run_program(program, target, weights, {}, scalars, options=RunOptions(checked=True))
         return found.outputs["c"].reshape(m, n)
 
-    def time(self, target: Target) -> RunResult:
-        """A run without arithmetic and without the way out."""
-        scalars = {"main": {"length": self.size[0]}}
-        return run_program(self.program(target), target, {}, {}, scalars, options=RunOptions(timing_only=True))
+    def time(self, target: Target, engine: str = "batched") -> RunResult:
+        """A run without the way out, and where the engine can, without arithmetic."""
+        (m, k, n), scalars = self.size, {"main": {"length": self.size[0]}}
+        weights = {"x": np.zeros((m, k), np.float32), "w": np.zeros((k, n), np.float32)}
+        options = RunOptions(engine=engine, timing_only=engine == "batched")
+        return run_program(self.program(target), target, weights, {}, scalars, options=options)
 
-    def cycles(self, target: Target) -> int:
+    def cycles(self, target: Target, engine: str = "batched") -> int:
         """Cycles from the first PE's start to the last one's end, those in which X was copied to its place left out."""
         (width, height), (m, k, _) = self.grid, self.size
         tile = Block(m, height).tile * Block(k, width).tile
-        return int(self.time(target).clocks.max()) - element_cycles(target, "move", tile, DTYPE_POLICY[self.dtype][0])
+        return int(self.time(target, engine).clocks.max()) - element_cycles(
+            target, "move", tile, DTYPE_POLICY[self.dtype][0]
+        )

@@ -33,6 +33,10 @@ class Case:
     height: int
     kernel: str = "relayout.exchange"
 
+    def operation(self) -> Operation:
+        """The relayout, of a value that nothing else reads."""
+        return Operation("tile.relayout", [Value(self.source, "source")], [self.target])
+
     def program(self, given_out: bool = True) -> Program:
         """The program: the port ``tiles`` gives [height, width, elements]; without it, nothing but the relayout."""
         region = Operation(
@@ -43,7 +47,7 @@ class Case:
         builder = MeshBuilder(region, self.width, self.height)
         dtype = self.source.dtype
         lowering = Lowering(builder, dtype, dtype, 1, 1, Block(1, self.height), Name("length"))
-        op = Operation("tile.relayout", [Value(self.source, "source")], [self.target])
+        op = self.operation()
         kernel = kernels()[self.kernel]
         assert kernel.applies(op, self.width, self.height) is None
         placed = lowering.place("source", dtype, self.source.tile, [Section(_weight(self.source), self._indices)])

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from meshrt.diagnostics import MeshError
-from tests.kernels.harness import Graph, assert_near, compile_graph, run_graph, run_results
+from tests.kernels.harness import Graph, assert_near, run_graph, run_results
 
 GRIDS = [(3, 3), (5, 2), (2, 5)]
 

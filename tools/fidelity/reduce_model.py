@@ -131,7 +131,9 @@ def emulate(algorithm: Algorithm, width: int, height: int, words: int, engine: s
     if not (found == wanted).all():
         raise AssertionError(f"{algorithm.name} on {width} x {height} PEs with {words} words: wrong values")
     published = algorithm.cost(width, height, words).cycles(target.ramp_cycles, target.hop_cycles)
-    return Row(algorithm.name, width, height, words, published, _ended(result.clocks.reshape(height, width), words, target))
+    return Row(
+        algorithm.name, width, height, words, published, _ended(result.clocks.reshape(height, width), words, target)
+    )
 
 
 def _ended(clocks: np.ndarray, words: int, target: Target) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -39,7 +40,8 @@ class Finished:
     region by region, row by row. ``hops`` and ``stages`` belong to the critical path of the PE or
     output that ended last, in cycle ``cycles``. ``link_words`` counts the words over each link:
     [routers, sides N E S W]. ``colors_peak`` is the most colors that one router has a route for.
-    ``events`` counts what happened on the critical path, by cause, where the engine keeps it.
+    ``events`` counts what happened on the critical path, by cause (:data:`meshrt.program.cost.CAUSES`, and
+    ``rounding_cycles``), where the engine is asked to: times their costs they are the cycles.
     """
 
     outputs: dict[str, np.ndarray]
@@ -55,4 +57,4 @@ class Finished:
     host_words_out: int
     link_words: np.ndarray
     colors_peak: int
-    events: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int | Fraction] = field(default_factory=dict)

@@ -56,7 +56,7 @@ def check_async(code: Code, scope: Scope, problems: Problems, target: Target) ->
     for handle, instruction in launched.items():
         if handle not in waited:
             problems.add(
-                "M0328",
+                "M0507",
                 f"nothing waits for the move {handle!r}",
                 instruction.line,
                 f"async={handle}",
@@ -64,7 +64,7 @@ def check_async(code: Code, scope: Scope, problems: Problems, target: Target) ->
             )
     for handle, instruction in waited.items():
         if handle not in launched:
-            problems.add("M0328", f"no move has the handle {handle!r}", instruction.line, handle)
+            problems.add("M0507", f"no move has the handle {handle!r}", instruction.line, handle)
     if len(problems.found) > before:
         return
     walk = _Walk(scope, problems, target)
@@ -165,7 +165,7 @@ class _Walk:
                         self.reported.add(line)
                         does = "writes" if held_writes else "reads"
                         self.problems.add(
-                            "M0329",
+                            "M0509",
                             f"this touches {view.buffer!r}, which the move {move.handle!r} still {does}, "
                             f"on {describe_pes(both)}",
                             line,
@@ -188,7 +188,7 @@ class _Walk:
             if move.handle == handle and instruction.line not in self.reported:
                 self.reported.add(instruction.line)
                 self.problems.add(
-                    "M0328",
+                    "M0507",
                     f"the handle {handle!r} belongs to a move under way on {describe_pes(move.mask & reach.mask)}",
                     instruction.line,
                     f"async={handle}",
@@ -209,7 +209,7 @@ class _Walk:
             if int(count.max()) >= limit and instruction.line not in self.reported:
                 self.reported.add(instruction.line)
                 self.problems.add(
-                    "M0328",
+                    "M0508",
                     f"{count.max() + 1} {what} are under way here at once; a PE of {self.target.name} has {limit}",
                     instruction.line,
                     f"async={handle}",

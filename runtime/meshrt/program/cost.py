@@ -52,6 +52,8 @@ def elements_per_word(dtype: str, word_bytes: int = 4) -> int:
 
 def unit_cycles(target: Target, cause: str) -> Fraction:
     """Cycles of one event, exactly: the key's number, or one over a rate."""
+    if cause in ("word_cycles", "waited_cycles"):
+        return Fraction(1)
     key, _, dtype = cause.partition(".")
     number = getattr(target, key)
     # Through its text, a rate is the decimal number of the file.
@@ -62,6 +64,33 @@ def price(target: Target, events: Events) -> int:
     """Whole cycles of one instruction: all its events priced together, a fraction of a cycle rounded up."""
     return ceil(sum(count * unit_cycles(target, cause) for cause, count in events.items()))
 
+
+#: The dtypes that elements and multiply-adds have rates for.
+_RATES = {
+    "fma_elements_per_cycle": ("f16", "mixed", "bf16", "f32"),
+    "add_elements_per_cycle": ("f16", "bf16", "f32", "i32"),
+    "move_elements_per_cycle": ("f16", "bf16", "f32", "i32"),
+}
+#: Every cause that cycles may have. Besides the keys of the target, ``word_cycles`` are those in which a word
+#: followed another one, and ``waited_cycles`` those in which one waited for a link or for room.
+CAUSES = (
+    "issue_cycles",
+    "vector_setup_cycles",
+    "vector_issue_cycles",
+    "loop_cycles",
+    "branch_cycles",
+    "route_write_cycles",
+    "async_launch_cycles",
+    "task_wakeup_cycles",
+    "ramp_cycles",
+    "hop_cycles",
+    "divide_cycles",
+    "root_cycles",
+    "special_cycles",
+    *(f"{key}.{dtype}" for key, dtypes in _RATES.items() for dtype in dtypes),
+    "word_cycles",
+    "waited_cycles",
+)
 
 #: The cause of each element of an elementwise instruction, by cost class.
 _ELEMENT_CAUSE = {
@@ -152,6 +181,12 @@ def word_period(target: Target, cost: str, dtype: str) -> int:
     return max(
         1, price(target, {_ELEMENT_CAUSE[cost].format(dtype=dtype): elements_per_word(dtype, target.word_bytes)})
     )
+
+
+def word_events(target: Target, cost: str, dtype: str) -> dict[str, int]:
+    """Events of one :func:`word_period`: its elements, or a cycle where they take less."""
+    cause, elements = _ELEMENT_CAUSE[cost].format(dtype=dtype), elements_per_word(dtype, target.word_bytes)
+    return {cause: elements} if elements * unit_cycles(target, cause) > 1 else {"word_cycles": 1}
 
 
 def path_capacity(target: Target, hops: int) -> int:

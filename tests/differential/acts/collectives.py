@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import Expr, Int, Name, binary
+from meshrt.program.expr import Expr, Int, Name, binary, select
 from tests.differential.acts.line import Line, PlacedLine, lines
 from tests.differential.acts.streams import Message, messages
 from tests.differential.sheet import Sheet
@@ -166,14 +166,9 @@ class AllGather:
         piece = 2 * self.piece
         if piece > sheet.elements:
             return ()
-        hops = [line.stream(p, p + 1) for p in range(last)]
-        colors = [
-            line.color(lambda p, parity=parity: merged([c for h in hops[parity::2] if (c := h(p))]))
-            for parity in range(min(2, last))
-        ]
+        out, into = line.hops()
         back = line.color(line.stream(last, 0))
-        even = [colors[0] if p % 2 == 0 else colors[-1] for p in range(last)]
-        out, into = sheet.table([*even, back], line.position), sheet.table([back, *even], line.position)
+        out, into = select(line.position.eq(last), back, out), select(line.position.eq(0), back, into)
         all_of_them = sheet.declare(f"g{len(sheet.buffers)}", sheet.dtype(self.dtype), count * piece)
         counter = f"r{len(sheet.counters)}"
         place = lambda back: ((line.position - Name(counter) + (count - back)) % count) * piece  # noqa: E731

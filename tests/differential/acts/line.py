@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from meshrt.program.expr import Expr, X, Y, minimum
+from meshrt.program.expr import Expr, X, Y, minimum, select
 from meshrt.program.model import Statement
 from tests.differential.sheet import PE, Configuration, Sheet
 from tests.differential.statements import Body, when
@@ -86,6 +86,17 @@ class PlacedLine:
             return source, ("RAMP" if position == stop else way,)
 
         return configuration
+
+    def hops(self) -> tuple[Expr, Expr]:
+        """The colors of streams from every PE to the next one: what it sends on, and what it receives on."""
+        hops = [self.stream(p, p + 1) for p in range(self.length - 1)]
+        colors = [
+            self.color(lambda p, of=of: next((found for hop in of if (found := hop(p))), None))
+            for of in (hops[::2], hops[1::2])
+            if of
+        ]
+        even = (self.position % 2).eq(0)
+        return select(even, colors[0], colors[-1]), select(even, colors[-1], colors[0])
 
     def pe(self, position: int, lane: int) -> PE:
         along = self.start + (self.length - 1 - position if self.reverse else position)

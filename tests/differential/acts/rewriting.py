@@ -22,7 +22,8 @@ def turn(line: PlacedLine, color: int, source: str, *outputs: str) -> Instructio
 class Star:
     """All PEs of a line send to the first, on one color: each sends its own words and then lets the others pass.
 
-    Where it may run again, the first PE tells all that their words have passed, and they turn the route back.
+    Where it may run again, the first PE says that all words have passed, and one after the other turns its route back:
+    were they told at once, the next words of one could overtake another that has not turned yet.
     """
 
     line: Line = Line()
@@ -46,13 +47,13 @@ class Star:
         return line.here(body)
 
     def start_again(self, line: PlacedLine, color: int, target: str) -> Body:
+        """From the first PE on, each turns its route back and tells the next: whoever sends again finds all turned."""
         last = line.length - 1
-        ack = line.color(
-            lambda p: ("backward", ("RAMP", *(("forward",) if p < last else ()))) if p else ("RAMP", ("forward",))
-        )
+        out, into = line.hops()
         word = part(target, 0, 2)
-        back = (do("recv", word, color=ack), *when(line.position.lt(last), (turn(line, color, "RAMP", "backward"),)))
-        return when(line.position.gt(0), back, (do("send", word, color=ack),))
+        tell = when(line.position.lt(last), (do("send", word, color=out),))
+        back = when(line.position.lt(last), (turn(line, color, "RAMP", "backward"),))
+        return when(line.position.gt(0), (do("recv", word, color=into), *back)) + tell
 
 
 @dataclass(frozen=True)

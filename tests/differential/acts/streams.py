@@ -236,13 +236,7 @@ class Shift:
             return ()
         last = line.length - 1
         ring = self.ring and last > 1
-        hops = [line.stream(p, p + 1) for p in range(last)]
-        colors = [
-            line.color(lambda p, parity=parity: next((c for h in hops[parity::2] if (c := h(p))), None))
-            for parity in range(min(2, last))
-        ]
-        out = select((line.position % 2).eq(0), colors[0], colors[-1])
-        into = select((line.position % 2).eq(1), colors[0], colors[-1])
+        out, into = line.hops()
         sends, receives = line.position.lt(last), line.position.gt(0)
         if ring:
             back = line.color(line.stream(last, 0))

@@ -152,7 +152,8 @@ def loops(draw) -> str:
         "ring_blocking": f"send a[0]({words}), color=select(x == W - 1, 2, x % 2)\n{delay}\n"
         f"recv b[0]({words}), color=select(x == 0, 2, (x - 1) % 2)",
         "chain": f"{delay}\nif x == 0 {{\nsend a[0]({words}), color=0\n}} else if x == W - 1 {{\n"
-        f"recv_add a[0]({words}), color=(x - 1) % 2\n}} else {{\nstream_add a[0]({words}), in=(x - 1) % 2, out=x % 2\n}}",
+        f"recv_add a[0]({words}), color=(x - 1) % 2\n}} else {{\n"
+        f"stream_add a[0]({words}), in=(x - 1) % 2, out=x % 2\n}}",
         "pairs": f"{delay}\nif x < W - 1 {{\nsend a[0]({words}), color=x % 2, async=out\n}}\nif x > 0 {{\n"
         f"recv b[0]({words}), color=(x - 1) % 2\n}}\nif x < W - 1 {{\nwait handle=out\n}}",
     }

@@ -40,7 +40,9 @@ BOUND = 20_000
 def given_of(name: str) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The text of a program of docs/machine.md, its weights and its inputs."""
     expected = tomllib.loads((MACHINE / f"{name}.toml").read_text(encoding="utf-8"))
-    tensors = [{n: np.array(v, np.float32) for n, v in expected.get(kind, {}).items()} for kind in ("weights", "inputs")]
+    tensors = [
+        {n: np.array(v, np.float32) for n, v in expected.get(kind, {}).items()} for kind in ("weights", "inputs")
+    ]
     return (MACHINE / f"{name}.mesh").read_text(encoding="utf-8"), tensors[0], tensors[1]
 
 

@@ -153,3 +153,47 @@ region main 1 x 1 at (0, 0) {
     one = np.ones(1, np.int32)
     said = run_error(text, inputs={"west": one, "east": one}, scalars={})
     assert said.startswith("error[M0513]: the engine has no room for more messages")
+
+
+LACKING = """mesh 1
+
+region main 2 x 1 at (0, 0) {
+  param (0, 0) half = 2
+  buffer (0:2, 0) a: f32[4] @ 8192
+  code (0:2, 0) main {
+    for l in 0..2 {
+      if x == l {
+        fill a[half](1), value=0.0
+      }
+    }
+  }
+}
+"""
+
+
+def test_a_parameter_that_a_pe_lacks():
+    said = run_error(LACKING, inputs={}, scalars={})
+    assert said == "error[M0520]: half has no value on PE (1, 0) in fill at line 9"
+
+
+def test_a_color_that_the_region_lacks_is_told_by_its_own_number():
+    text = LACKING.replace("fill a[half](1), value=0.0", "send a, color=0").replace("param (0, 0) half = 2", "")
+    text = text.replace("code (0:2", "route (0, 0) color 21: RAMP -> W\n  code (0:2")
+    said = run_error(text, inputs={}, scalars={})
+    assert said.startswith("error[M0511]: send at line 10 on PE (0, 0) uses color 0, which no route mentions")
+
+
+def test_an_input_larger_than_the_engine_s_memory():
+    text = """mesh 1
+
+region main 1 x 1 at (0, 0) {
+  buffer (0, 0) a: i32[1] @ 8192
+  route (0, 0) color 21: W -> RAMP
+  port in west side W (0, 0) color 21: i32[1] count 9000000 at [e]
+}
+"""
+    said = run_error(text, inputs={"west": np.ones(1, np.int32)}, scalars={})
+    assert said.startswith("error[M0513]: the engine has no room for more messages")
+    text = text.replace("port in", "port out").replace("W -> RAMP", "RAMP -> W")
+    said = run_error(text, inputs={}, scalars={})
+    assert said.startswith("error[M0513]: the engine has no room for the 9,000,000 elements of port 'west'")

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 import meshc
 from meshrt.diagnostics import MeshError
@@ -18,7 +17,6 @@ from meshrt.target import load_target
 from tests.kernels.harness import compile_graph, transformer
 from tests.meshrt.engines.same_time import assert_same, same_time
 from tests.meshrt.engines.test_inputs import BUILD, IDS
-from tests.meshrt.engines.test_random_programs import FEW, programs
 from tests.meshrt.machine import test_machine_rules as machine
 from tests.models import tiny, token_ids
 
@@ -34,13 +32,6 @@ def test_worked_examples(name):
     }
     program = parse_program((machine.HERE / f"{name}.mesh").read_text(encoding="utf-8"))
     same_time(program, machine.TARGET, given["weights"], given["inputs"])
-
-
-@given(programs())
-@FEW
-def test_random_programs(made):
-    program, weights = made
-    same_time(program, TINY, weights)
 
 
 @pytest.mark.parametrize(("width", "height"), [(3, 3), (2, 3), (4, 4)])

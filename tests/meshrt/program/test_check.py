@@ -122,10 +122,10 @@ def test_a_color_that_the_code_reroutes_needs_no_initial_route():
     [
         # Disjoint halves of one buffer may be in flight and in use.
         ("if x < 3 {\n send a[0](6), color=3, async=h\n fill a[6](6), value=0.0\n wait handle=h\n}", []),
-        ("if x < 3 {\n send a[0](6), color=3, async=h\n fill a[5](6), value=0.0\n wait handle=h\n}", ["M0329"]),
+        ("if x < 3 {\n send a[0](6), color=3, async=h\n fill a[5](6), value=0.0\n wait handle=h\n}", ["M0509"]),
         # Reading what is sent is free; writing it is not.
         ("if x < 3 {\n send a, color=3, async=h\n copy acc, a[0](6)\n wait handle=h\n}", []),
-        ("if x < 3 {\n send a, color=3, async=h\n copy a[0](6), acc\n wait handle=h\n}", ["M0329"]),
+        ("if x < 3 {\n send a, color=3, async=h\n copy a[0](6), acc\n wait handle=h\n}", ["M0509"]),
         # Different PEs, different moves.
         (
             "if x < 3 {\n send a, color=3, async=h\n}\nif x == 3 {\n fill a, value=0.0\n}\n"
@@ -135,7 +135,7 @@ def test_a_color_that_the_code_reroutes_needs_no_initial_route():
         (
             "if x < 3 {\n send a, color=3, async=h\n}\nif x == 2 {\n fill a, value=0.0\n}\n"
             "if x < 3 {\n wait handle=h\n}",
-            ["M0329"],
+            ["M0509"],
         ),
         # A move of no elements holds nothing.
         ("if x < 3 {\n send a[0](y), color=3, async=h\n fill a, value=0.0\n wait handle=h\n}", []),
@@ -147,7 +147,7 @@ def test_a_color_that_the_code_reroutes_needs_no_initial_route():
             "  send a, color=3, async=h\n }\n wait handle=h\n}",
             [],
         ),
-        ("if x < 3 {\n for l in 0..4 {\n  send a, color=3, async=h\n }\n wait handle=h\n}", ["M0328"]),
+        ("if x < 3 {\n for l in 0..4 {\n  send a, color=3, async=h\n }\n wait handle=h\n}", ["M0507"]),
         # Views that move with the counter are not compared across rounds.
         (
             "if x < 3 {\n for l in 0..2 {\n  fill a[l * 6](6), value=0.0\n"
@@ -155,7 +155,7 @@ def test_a_color_that_the_code_reroutes_needs_no_initial_route():
             [],
         ),
         # The flag of an until is read after every round.
-        ("if x < 3 {\n until acc[0](1) {\n  recv acc[0](1), color=3, async=h\n }\n wait handle=h\n}", ["M0329"]),
+        ("if x < 3 {\n until acc[0](1) {\n  recv acc[0](1), color=3, async=h\n }\n wait handle=h\n}", ["M0509"]),
     ],
 )
 def test_what_asynchronous_moves_hold(statements, expected):
@@ -171,7 +171,7 @@ def test_input_queues_count_moves_from_the_fabric():
     start, end = LEGAL.index("      for l in"), LEGAL.index("    }\n  }\n}")
     program = parse_program(LEGAL[:start] + text + "\n" + LEGAL[end:])
     narrow = replace(TINY, input_queues=4)
-    assert [found.code for found in diagnose(program, narrow)] == ["M0328"]
+    assert [found.code for found in diagnose(program, narrow)] == ["M0508"]
 
 
 def test_tensor_names_run_over_the_indices_that_the_template_reads():

@@ -16,11 +16,6 @@ ENTRIES: dict[str, Entry] = {
         "An operation of the model was imported, but no kernel computes it on the mesh. `meshc coverage MODEL` lists "
         "every operation and the nearest supported form.",
     ),
-    "M0403": Entry(
-        "A value would have to lie in two layouts",
-        "Attention wants its operands and result cut by heads. A value that joins it elementwise with one cut "
-        "otherwise cannot have both layouts.",
-    ),
     "M0404": Entry(
         "A pass was run out of turn",
         "Each pass of the lowering works on one level of IR and needs what the passes before it leave: `tile` takes "
@@ -48,5 +43,16 @@ ENTRIES: dict[str, Entry] = {
         "`--layers A:B` keeps rounds A to B (without B) of the loop that repeated layers were rolled into. The model "
         "must have exactly one such loop, and the loop at least B rounds; a round may hold several layers when layers "
         "of different kinds alternate.",
+    ),
+    "M0409": Entry(
+        "A relayout reaches beyond the grid",
+        "`tile.relayout` moves a value to a rectangle of PEs: its corner is the `origin` of the shard's type, its "
+        "columns and rows are the parts of the two layouts. The rectangle must lie within the grid that the function "
+        "is compiled for.",
+    ),
+    "M0410": Entry(
+        "A relayout does not fit into the SRAM",
+        "While a value moves, a PE holds its tile of the operand and of the result and, on the ring, the tiles that "
+        "pass. A replicated value takes its whole extent in every PE. Cut it over more PEs, or keep it in blocks.",
     ),
 }

@@ -120,16 +120,6 @@ ENTRIES: dict[str, Entry] = {
         "The elements offset + i0 x stride0 + i1 x stride1 + .. of a view must lie in its buffer on every PE. "
         "Those that depend on loop counters or scalars are checked when the program runs.",
     ),
-    "M0328": Entry(
-        "an asynchronous move is not used right",
-        "Every move with async=h meets a wait handle=h, a handle names one move under way at a time, and a PE has "
-        "only so many queues and moves under way at once as the target says.",
-    ),
-    "M0329": Entry(
-        "something touches what an asynchronous move holds",
-        "From its launch until its wait, what a move writes may not be read or written, and what it reads may not "
-        "be written. Put the wait earlier, or use a second buffer and rotate.",
-    ),
     "M0330": Entry(
         "a route leads nowhere or serves nobody",
         "A route has one input port and different output ports, leaves the region only at an output port, and a "
@@ -144,6 +134,14 @@ ENTRIES: dict[str, Entry] = {
         "a buffer is declared wrong",
         "A buffer has a dtype of f32, f16, bf16 or i32, at least one element, and an address that is a multiple "
         "of the element's size.",
+    ),
+    "M0360": Entry(
+        "something about the program could not be proven",
+        "meshc check proves a program by running it without time and values, once for each class of runtime scalars "
+        "that behave alike, and by induction over loops. It does not accept what it cannot decide: more values of the "
+        "scalars than it looks at, too long an execution, an until whose rounds differ, or routes that are rewritten "
+        "where only timing keeps the words of other PEs apart. The program may be sound all the same; a run finds "
+        "what goes wrong in it with the same codes.",
     ),
     "M0350": Entry(
         "this is not a build",

@@ -12,6 +12,20 @@ last word. What holds it up:
 
 from __future__ import annotations
 
+from meshrt.engines.batched.critical import (
+    ENDED,
+    EVENT_SIZE,
+    FIRST_HERE,
+    LAST_HERE,
+    LAST_OUT,
+    WAITED,
+    WORD,
+    copy_events,
+    message_events,
+    scratch_events,
+    send_events,
+    travel,
+)
 from meshrt.engines.batched.mailbox import add_work, copy_message, fail, free_message, new_node
 from meshrt.engines.batched.receive import deliver, end_move, release, taken_time
 from meshrt.engines.batched.records import (
@@ -22,9 +36,11 @@ from meshrt.engines.batched.records import (
     A_NEIGHBOURS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_STACK,
     A_SWITCHED,
     B_PES,
+    B_STACK,
     BLOCKING,
     C_CONTENDED,
     C_ERROR,
@@ -46,7 +62,6 @@ from meshrt.engines.batched.records import (
     ERROR_ROUTE_RACE,
     F_BEFORE,
     F_CHUNK,
-    F_CONFIG,
     F_ENTERED,
     F_OWN,
     F_PASSED,
@@ -106,11 +121,11 @@ from meshrt.engines.batched.records import (
     S_TIME,
     S_WORDS,
     SIDES,
-    STACK_DEPTH,
     T_HOPS,
     T_SIZE,
     W_SEND,
     W_TARGET,
+    X_EVENTS,
     X_HOP,
     X_LINK_WORDS,
     X_QUEUE_WORDS,
@@ -158,6 +173,8 @@ def send_record(r, m, send):
         r[send + S_STAGES] = r[m + M_STAGES]
         r[send + S_END] = r[m + M_END]
         r[send + S_WORDS] = 0
+        if r[X_EVENTS] == 1:
+            end_events(r, m, send_events(r, send), r[m + M_END])
         # The message itself counts as one place until it was followed to its end.
         r[send + S_LEFT] = 1
         if handle == BLOCKING:
@@ -165,6 +182,25 @@ def send_record(r, m, send):
             r[e + E_BLOCKED] = ON_ROOM
             r[e + E_ON] = r[m + M_COLOR]
     return send
+
+
+@internal
+def end_events(r, m, vector, ends):
+    """What led to the end, at ``ends``, of the move that sent message m."""
+    copy_events(r, vector, message_events(r, m) + EVENT_SIZE)
+    r[vector + WORD] += 1
+    r[vector + WAITED] += ends - r[m + M_LAST] - 1
+
+
+@internal
+def way_events(r, m, to, first, last, distance, ramps):
+    """What led to the first and last word of message m being so far on their way; ``to`` and the vector after it."""
+    hops = distance - r[m + M_DISTANCE]
+    if r[m + M_PORT] == RAMP and r[m + M_DISTANCE] == 0:
+        ramps += 1
+    vector = message_events(r, m)
+    travel(r, to, vector, first - r[m + M_FIRST], hops, ramps)
+    travel(r, to + EVENT_SIZE, vector + EVENT_SIZE, last - r[m + M_LAST], hops, ramps)
 
 
 @internal
@@ -188,6 +224,8 @@ def await_room(r, f, target, send, excess):
 def park(r, memory, m, words, router, port, first, last, distance, send):
     """Leave a copy of message m at a router port; gives the send record, if the sender must wait for it."""
     copy = copy_message(r, memory, m, first, last, distance)
+    if r[X_EVENTS] == 1:
+        way_events(r, m, message_events(r, copy), first, last, distance, ZERO)
     k = r[A_PARKED] + ((r[m + M_COLOR] * r[B_PES] + router) * PORTS + port) * K_SIZE
     r[k + K_WORDS] += words
     if r[k + K_HEAD] == 0:
@@ -233,12 +271,15 @@ def leave(r, memory, m, words, router, side, time, distance):
         r[C_LAST_HOPS] = r[m + M_HOPS] + distance
         r[C_LAST_STAGES] = r[m + M_STAGES]
         r[C_LATEST] = max(r[C_LATEST], time)
+        if r[X_EVENTS] == 1:
+            way_events(r, m, scratch_events(r, FIRST_HERE), r[m + M_FIRST], time, distance, ZERO)
+            copy_events(r, scratch_events(r, LAST_OUT), scratch_events(r, LAST_HERE))
 
 
 @internal
 def branch(r, m, depth, router, port, first, last, distance):
     """Put a router on the stack: the message goes there when it has come to the end of the present branch."""
-    if depth >= STACK_DEPTH:
+    if depth >= r[B_STACK]:
         fail(r, ERROR_ROUTE_LOOP, router, r[m + M_COLOR], r[m + M_CALL], ZERO, ZERO)
         return depth
     q = r[A_STACK] + depth * Q_SIZE
@@ -255,6 +296,9 @@ def arrive(r, memory, m, words, router, f, first, last, distance, send, ends):
     """Message m reaches the PE of a router; gives the send record, and when the sender's last word had room."""
     link = r[A_PES] + router * E_SIZE + E_RAMP_OUT
     lost = occupy(r, link, first, last, words, r[X_RAMP_WORDS])
+    if r[X_EVENTS] == 1:
+        to, ramp = scratch_events(r, FIRST_HERE), r[X_RAMP]
+        way_events(r, m, to, first + min(lost, 1) + ramp, last + lost + ramp, distance, ZERO + 1)
     deliver(r, memory, m, words, f, first + min(lost, 1) + r[X_RAMP], last + lost + r[X_RAMP], distance)
     target = r[f + F_ENTERED] - r[X_QUEUE_WORDS] * (distance + 2)
     if r[m + M_HANDLE] != NOTHING and target > 0:
@@ -295,7 +339,7 @@ def follow(r, memory, m):
     depth = ZERO
     while r[C_ERROR] == 0:
         f = r[A_CHANNELS] + (color * r[B_PES] + router) * F_SIZE
-        config = r[f + F_CONFIG]
+        config = r[r[A_ROUTES] + color * r[B_PES] + router]
         sides = ZERO
         if (config & 7) != port + 1:
             send = park(r, memory, m, words, router, port, first, last, distance, send)
@@ -343,7 +387,10 @@ def follow(r, memory, m):
     if send != 0:
         release(r, send, ends)
     elif r[m + M_HANDLE] != NOTHING:
-        end_move(r, r[m + M_OWNER], r[m + M_HANDLE], ends, r[m + M_HOPS], r[m + M_STAGES])
+        vector = scratch_events(r, ENDED)
+        if r[X_EVENTS] == 1:
+            end_events(r, m, vector, ends)
+        end_move(r, r[m + M_OWNER], r[m + M_HANDLE], ends, r[m + M_HOPS], r[m + M_STAGES], vector)
     free_message(r, m)
 
 
@@ -359,8 +406,12 @@ def unpark(r, router, color, port, since):
         r[C_PARKED] -= 1
         words = r[m + M_WORDS]
         first = max(r[m + M_FIRST], since)
+        last = max(r[m + M_LAST], first + words - 1)
+        if r[X_EVENTS] == 1:
+            r[message_events(r, m) + WAITED] += first - r[m + M_FIRST]
+            r[message_events(r, m) + EVENT_SIZE + WAITED] += last - r[m + M_LAST]
         r[m + M_FIRST] = first
-        r[m + M_LAST] = max(r[m + M_LAST], first + words - 1)
+        r[m + M_LAST] = last
         if r[m + M_SEND] != 0:
             # The sender's last word entered the path when there was room for it.
             room = r[X_QUEUE_WORDS] * (r[m + M_DISTANCE] + 1)

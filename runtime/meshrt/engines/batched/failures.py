@@ -15,6 +15,9 @@ from meshrt.engines.batched.records import (
     C_ERROR_CALL,
     C_ERROR_COLOR,
     C_ERROR_PE,
+    C_PARKED,
+    C_POSTED,
+    C_QUEUED,
     COLOR,
     E_BLOCKED,
     E_CALL,
@@ -32,7 +35,6 @@ from meshrt.engines.batched.records import (
     ERROR_ROUTE_LOOP,
     ERROR_ROUTE_RACE,
     ERROR_SPLIT_WORD,
-    F_CONFIG,
     F_ELEMENTS,
     F_MESSAGE_HEAD,
     F_POST_HEAD,
@@ -52,8 +54,8 @@ from meshrt.engines.batched.records import (
     SEND,
 )
 from meshrt.engines.batched.state import Tables
-from meshrt.program.rectangles import describe
 from meshrt.program.model import Instruction, Program
+from meshrt.program.rectangles import describe
 
 _DTYPE_NAMES = ("f32", "f16", "bf16", "i32")
 _PORT_NAMES = tuple(PORT_NUMBERS)
@@ -172,7 +174,8 @@ class Explainer:
                 f"words of color {number} that {instruction} sent do not match the port at {at}: "
                 f"{a} elements, it takes {b}",
             ),
-            ERROR_COLOR: ("M0511", f"{instruction} on {at} uses color {number}, which no route mentions"),
+            # Such a color has no dense number: it is told as it stands.
+            ERROR_COLOR: ("M0511", f"{instruction} on {at} uses color {color}, which no route mentions"),
         }
         code, message = failures[int(error)]
         return MeshError(code, message, place=self.place(call))
@@ -230,7 +233,7 @@ class Explainer:
         for k in np.flatnonzero(t.parked[:, K_HEAD]).tolist():
             r, port = divmod(k, PORTS)
             color, router = divmod(r, t.pe_count)
-            config = int(t.channels[r, F_CONFIG])
+            config = int(t.routes[r])
             call = int(t.records[t.parked[k, K_HEAD] + M_CALL])
             groups.setdefault((color, port, config, call), []).append(router)
         notes = []
@@ -245,6 +248,8 @@ class Explainer:
     def leftovers(self) -> MeshError | None:
         """All PEs have ended; words that nobody took and moves that never ended are an error."""
         t = self._tables
+        if not (t.header[C_QUEUED] or t.header[C_POSTED] or t.header[C_PARKED]):
+            return None
         notes = []
         groups: dict[tuple[int, int], list[int]] = {}
         for f in np.flatnonzero(t.channels[:, F_ELEMENTS]).tolist():

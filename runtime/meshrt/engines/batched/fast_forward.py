@@ -20,22 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet
-from meshrt.engines.batched.records import (
-    C_CONTENDED,
-    C_HOST_IN,
-    C_HOST_OUT,
-    C_LATEST,
-    C_MESSAGE_TOP,
-    C_NODE_TOP,
-    C_PARKED,
-    C_ROUTE_WRITES,
-    C_STALLED,
-)
-from meshrt.engines.batched.repetition import BLOCKED, RUNNABLE, SHIFT, carry, clocks, pattern, repeats
+from meshrt.engines.batched.records import C_CONTENDED, C_LATEST, C_ROUTE_WRITES, C_STALLED
+from meshrt.engines.batched.repetition import pattern
 from meshrt.engines.batched.state import Tables
+from meshrt.engines.batched.state_copies import Copies, Copy, Growth
 from meshrt.engines.loading.flatten import Branch, Enter, Execute, Head, LinearCode
+from meshrt.engines.result import Row
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction, View
@@ -47,8 +40,6 @@ if TYPE_CHECKING:
 _LEAST_LEFT = 4
 #: Patterns of clocks that are remembered for each loop.
 _REMEMBERED = 64
-#: Larger states are not copied.
-_MOST_BYTES = 3 << 29
 #: Counters of the header that only ever grow.
 _GROWING = (C_CONTENDED, C_STALLED, C_ROUTE_WRITES)
 
@@ -125,10 +116,9 @@ class Snapshot:
     """The state at a loop's head."""
 
     standings: dict[tuple, tuple[int, ...]]
-    kinds: np.ndarray
-    records: np.ndarray
+    copy: Copy
     header: np.ndarray
-    rows: np.ndarray
+    rows: list[Row]
     table: np.ndarray
     logged: int
 
@@ -143,7 +133,7 @@ class Repetition:
     rounds: dict[Loop, int]
     periods: int
     readings: list[Reading]
-    frames: list[tuple[np.ndarray, np.ndarray]]
+    growth: Growth
 
 
 @dataclass(slots=True)
@@ -168,12 +158,14 @@ class FastForward:
         metrics: Metrics,
         codes: Sequence[CodeRun],
         bounds: Sequence[tuple[int, int]],
+        lanes: Lanes | None,
         per_layer: bool,
         max_cycles: int | None,
     ):
         self._tables = tables
         self._metrics = metrics
-        self._bounds = bounds
+        self._lanes = lanes
+        self._copies = Copies(tables, lanes, bounds)
         self._max_cycles = max_cycles
         self._loops = [run.linear for run in codes]
         self._steady: set[Loop] = set()
@@ -185,7 +177,6 @@ class FastForward:
         self._watches: dict[Loop, Watch] = {}
         self._armed = 0
         self._log: list[Round | Reading] = []
-        self._spare: list[np.ndarray] = []
 
     @property
     def watching(self) -> bool:
@@ -219,7 +210,9 @@ class FastForward:
             self._disarm(watch)
         if counter < watch.rest_until or left < _LEAST_LEFT:
             return ""
-        seen = pattern(self._tables.records_at, pes.pes)
+        seen = self._pattern(pes)
+        if seen is None:
+            return ""
         before = watch.seen.pop(seen, None)
         if len(watch.seen) >= _REMEMBERED:
             del watch.seen[next(iter(watch.seen))]
@@ -232,21 +225,25 @@ class FastForward:
         watch.due = counter + period
         return "arm"
 
+    def _pattern(self, pes: PeSet) -> int | None:
+        """The pattern of the clocks of a set; None while the lanes are not yet apart from what was before them."""
+        if self._lanes is not None and self._lanes.running is not None:
+            if self._lanes.running.pes is pes:
+                return self._lanes.pattern() if self._lanes.settled() else None
+            self._lanes.leave()
+        return pattern(self._tables.records_at, pes.pes)
+
     def arm(self, loop: Loop, standings: Sequence[Standing]) -> None:
         """Remember the state of now."""
-        header = self._tables.header
-        if self._state_bytes() > _MOST_BYTES:
+        copy = self._copies.of_now(self._kinds(standings), len(standings) == 1)
+        if copy is None:
             self._steady.clear()
             return
-        records = self._spare.pop() if self._spare else np.empty_like(self._tables.records)
-        for part in self._state():
-            records[part] = self._tables.records[part]
         self._armed += 1
         self._watches[loop].snapshot = Snapshot(
             {s.key: s.place[2] for s in standings},
-            self._kinds(standings),
-            records,
-            header.copy(),
+            copy,
+            self._tables.header.copy(),
             self._metrics.counts(),
             self._metrics.table(),
             len(self._log),
@@ -254,24 +251,11 @@ class FastForward:
 
     def _disarm(self, watch: Watch) -> None:
         if watch.snapshot is not None:
-            self._spare.append(watch.snapshot.records)
+            watch.snapshot.copy.release()
             watch.snapshot = None
             self._armed -= 1
             if self._armed == 0:
                 self._log.clear()
-
-    def _state(self) -> list[slice]:
-        """The parts of the records that a comparison reads."""
-        tables = self._tables
-        parts = [tables.extent(name) for name in ("header", "pes", "channels", "slots", "links")]
-        parts.append(slice(tables.starts["messages"], int(tables.header[C_MESSAGE_TOP])))
-        parts.append(slice(tables.starts["nodes"], int(tables.header[C_NODE_TOP])))
-        if tables.header[C_PARKED]:
-            parts.append(tables.extent("parked"))
-        return parts
-
-    def _state_bytes(self) -> int:
-        return sum(8 * (part.stop - part.start) for part in self._state())
 
     def _kinds(self, standings: Sequence[Standing]) -> np.ndarray:
         kinds = np.zeros(self._tables.pe_count, np.int8)
@@ -285,15 +269,15 @@ class FastForward:
         snapshot = watch.snapshot
         assert snapshot is not None
         rounds = self._rounds(snapshot, standings)
-        frames = self._frames(snapshot) if rounds else None
-        periods = self._periods(snapshot, rounds, frames) if frames else 0
-        if frames is None or periods <= 0:
+        growth = snapshot.copy.growth() if rounds else None
+        periods = self._periods(snapshot, rounds, growth) if growth is not None else 0
+        if growth is None or periods <= 0:
             watch.failures += 1
             watch.rest_until = watch.last + (1 << min(watch.failures, 12))
             self._disarm(watch)
             return None
         readings = [w for w in self._log[snapshot.logged :] if isinstance(w, Reading)]
-        return Repetition(rounds, periods, [r for r in readings if self._goes_on(r, rounds)], frames)
+        return Repetition(rounds, periods, [r for r in readings if self._goes_on(r, rounds)], growth)
 
     def _goes_on(self, reading: Reading, rounds: Mapping[Loop, int]) -> bool:
         loops = reading.run.linear.loops[reading.at]
@@ -316,50 +300,22 @@ class FastForward:
             return {}
         return rounds if any(rounds.values()) else {}
 
-    def _frames(self, snapshot: Snapshot) -> list[tuple[np.ndarray, np.ndarray]] | None:
-        """For each region the frame of the comparison and the growth of critical paths; None where it differs."""
-        tables = self._tables
-        header, before = tables.header, snapshot.header
-        if any(header[c] != before[c] for c in (C_HOST_IN, C_HOST_OUT, C_PARKED)):
-            return None
-        frames = []
-        for low, high in self._bounds:
-            base, _ = clocks(snapshot.records.ctypes.data, snapshot.kinds, RUNNABLE, low, high)
-            now, _ = clocks(tables.records_at, snapshot.kinds, RUNNABLE, low, high)
-            frame = np.array([low, high, base, now - base], np.int64)
-            # In a region that stands still no critical path grows.
-            path = np.array([now == base, 0, 0], np.int64)
-            frames.append((frame, path))
-        shifts = {int(frame[SHIFT]) for frame, _ in frames} - {0}
-        if len(shifts) != 1 or min(shifts) < 0:
-            return None
-        at = snapshot.records.ctypes.data
-        for frame, path in frames:
-            if not repeats(at, tables.records_at, snapshot.kinds, frame, path):
-                return None
-        return frames
-
-    def _periods(self, snapshot: Snapshot, rounds: Mapping[Loop, int], frames: Sequence) -> int:
+    def _periods(self, snapshot: Snapshot, rounds: Mapping[Loop, int], growth: Growth) -> int:
         """How many whole periods end no loop, pass no limit, and do not change which region is the latest; or none."""
         header, before = self._tables.header, snapshot.header
-        shift = max(int(frame[SHIFT]) for frame, _ in frames)
-        bounds = []
-        for happened in self._log[snapshot.logged :]:
-            if isinstance(happened, Round) and (n := rounds.get(happened.loop, 0)):
-                bounds.append((happened.stop - 1 - happened.counter) // n)
+        bounds = [
+            (happened.stop - 1 - happened.counter) // n
+            for happened in self._log[snapshot.logged :]
+            if isinstance(happened, Round) and (n := rounds.get(happened.loop, 0))
+        ]
         latest = int(header[C_LATEST])
-        growth = latest - int(before[C_LATEST])
-        if growth == 0:
-            last = max(
-                int(clocks(self._tables.records_at, snapshot.kinds, BLOCKED, int(frame[0]), int(frame[1]))[1])
-                for frame, _ in frames
-                if frame[SHIFT]
-            )
-            bounds.append((latest - last) // shift)
-        elif growth != shift:
+        later = latest - int(before[C_LATEST])
+        if later == 0:
+            bounds.append((latest - growth.last) // growth.shift)
+        elif later != growth.shift:
             return 0
         elif self._max_cycles is not None:
-            bounds.append((self._max_cycles - latest) // shift)
+            bounds.append((self._max_cycles - latest) // growth.shift)
         return min(bounds, default=0)
 
     def skip(self, loop: Loop, found: Repetition) -> None:
@@ -367,10 +323,8 @@ class FastForward:
         watch = self._watches[loop]
         snapshot = watch.snapshot
         assert snapshot is not None
-        tables, header = self._tables, self._tables.header
-        for frame, path in found.frames:
-            if frame[SHIFT]:
-                carry(snapshot.records.ctypes.data, tables.records_at, frame, path, found.periods)
+        header = self._tables.header
+        found.growth.carry(found.periods)
         for counter in (*_GROWING, C_LATEST):
             header[counter] += found.periods * (header[counter] - snapshot.header[counter])
         self._metrics.repeat(snapshot.rows, snapshot.table, found.periods, int(header[C_LATEST]))

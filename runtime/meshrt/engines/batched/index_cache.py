@@ -82,6 +82,7 @@ class IndexCache:
             elif name in region.per_pe:
                 array = pes.bindings.get(name)
                 if array is None:
+                    self._require(name, pes, place)
                     array = pes.bindings[name] = region.per_pe[name][pes.pes - self._bases[pes.region]]
                 bindings[name] = array if extra is None else array[:, None]
             else:
@@ -90,6 +91,17 @@ class IndexCache:
             return evaluate(expr, bindings, region.tables)
         except ZeroDivisionError:
             raise MeshError("M0521", f"an index expression divides by zero {place}".rstrip()) from None
+
+    def _require(self, name: str, pes: PeSet, place: str) -> None:
+        """Raise M0520 where a parameter has no value on some PE of the set."""
+        region = self._regions[pes.region]
+        known = region.known.get(name)
+        if known is not None:
+            local = pes.pes - self._bases[pes.region]
+            lacking = local[~known[local]]
+            if len(lacking):
+                y, x = divmod(int(lacking[0]), region.region.width)
+                raise MeshError("M0520", f"{name} has no value on PE ({x}, {y}) {place}".rstrip())
 
     def _remember(self, key: tuple, value: Value) -> None:
         self._values[key] = value

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshrt.diagnostics import MeshError
+from meshrt.engines.batched.critical import EVENT_SIZE, LAST_OUT, Ledger
 from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.fast_forward import FastForward
 from meshrt.engines.batched.held import WatchedPreparer
 from meshrt.engines.batched.hostio import Outputs, feed
 from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
 from meshrt.engines.batched.prepare import Preparer
@@ -29,7 +31,6 @@ from meshrt.engines.batched.records import (
     E_CLOCK,
     E_HOPS,
     E_STAGES,
-    F_CONFIG,
     L_WORDS,
     SIDES,
 )
@@ -64,6 +65,7 @@ class Machine:
         timing_only: bool = False,
         until_rounds: int | None = None,
         fast_forward: bool = True,
+        events: bool = False,
         text: Sequence[str] = (),
     ):
         self._program = program
@@ -74,6 +76,7 @@ class Machine:
         self._until_rounds = until_rounds
         self._fast_forward = fast_forward
         self._per_layer = per_layer
+        self._ledger = Ledger(target) if events else None
         sizes = [r.width * r.height for r in program.regions]
         self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
@@ -102,6 +105,7 @@ class Machine:
             sum(int(np.prod(port.shape)) for port in ports),
             1 + sum(port.rect.count for port in ports),
             values=not timing_only,
+            event_size=EVENT_SIZE if events else 0,
         )
         self._sram.attach(self._tables)
         self._sets = PeSets()
@@ -122,7 +126,7 @@ class Machine:
                 pes = rect_pes(route.rect, region, base)
                 dense = int(tables.color_numbers[route.color])
                 config = route_config(route.source, route.destinations)
-                tables.channels[dense * tables.pe_count + pes, F_CONFIG] = config
+                tables.routes[dense * tables.pe_count + pes] = config
             if not self._timing_only:
                 for row, pes in load_placements(region, r, base, names, sram, tables.memory, weights):
                     sram.claim(tables.memory_at, row, pes.astype(np.int32), True)
@@ -149,11 +153,13 @@ class Machine:
         runs = [
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
-        forward = None
-        if self._timing_only and self._fast_forward and not self._checked:
+        lanes = forward = None
+        if self._timing_only and not self._checked and self._ledger is None:
+            lanes = Lanes(self._tables, self._metrics, self._target)
+        if self._timing_only and not self._checked and self._fast_forward:
             sizes = [r.width * r.height for r in self._program.regions]
             bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
-            forward = FastForward(self._tables, self._metrics, runs, bounds, self._per_layer, self._max_cycles)
+            forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -165,12 +171,16 @@ class Machine:
             self._check,
             self._max_cycles,
             self._until_rounds if self._timing_only else None,
+            lanes,
             forward,
+            self._ledger,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
             scheduler.start(i, self._sets.intern(r, np.sort(pes)))
         scheduler.run(progress)
+        if lanes is not None:
+            lanes.leave(for_good=True)
         stuck = scheduler.waiting()
         if len(stuck):
             raise self._explain.deadlock(stuck)
@@ -183,12 +193,16 @@ class Machine:
         tables = self._tables
         clocks = tables.pes[:, E_CLOCK].copy()
         c = tables.header
+        vectors, row = tables.scratch_events, LAST_OUT
         cycles, hops, stages = int(c[C_LAST_OUT]), int(c[C_LAST_HOPS]), int(c[C_LAST_STAGES])
         if len(clocks) and int(clocks.max()) >= cycles:
             cycles = int(clocks.max())
-            last = tables.pes[clocks == cycles]
-            stages, hops = min(zip(last[:, E_STAGES].tolist(), last[:, E_HOPS].tolist(), strict=True))
-        routed = (tables.channels[:, F_CONFIG] != 0).reshape(tables.colors, -1)
+            ended = np.flatnonzero(clocks == cycles)
+            # Of critical paths that end at once the one with fewer stages, then hops, counts.
+            last = ended[np.lexsort((tables.pes[ended, E_HOPS], tables.pes[ended, E_STAGES]))[0]]
+            stages, hops = int(tables.pes[last, E_STAGES]), int(tables.pes[last, E_HOPS])
+            vectors, row = tables.pe_events, last
+        routed = (tables.routes != 0).reshape(tables.colors, -1)
         return Finished(
             outputs=self._outputs.collect(),
             cycles=cycles,
@@ -202,6 +216,7 @@ class Machine:
             host_words_in=int(c[C_HOST_IN]),
             host_words_out=int(c[C_HOST_OUT]),
             link_words=tables.links[:, L_WORDS].reshape(-1, SIDES).copy(),
+            events=self._ledger.counts(vectors[row]) if self._ledger is not None else {},
             colors_peak=int(routed.sum(axis=0).max()) if routed.size else 0,
         )
 

@@ -22,6 +22,8 @@ from meshrt.engines.batched.records import (
     C_MESSAGE_TOP,
     C_NODE_FREE,
     C_NODE_TOP,
+    C_POSTED,
+    C_QUEUED,
     C_WORK_TAIL,
     ERROR_FULL,
     F16,
@@ -207,6 +209,7 @@ def push_message(r, f, m):
         r[r[f + F_MESSAGE_TAIL] + M_NEXT] = m
     r[f + F_MESSAGE_TAIL] = m
     r[f + F_ELEMENTS] += r[m + M_N]
+    r[C_QUEUED] += 1
 
 
 @inline
@@ -226,3 +229,4 @@ def push_post(r, f, p):
     else:
         r[r[f + F_POST_TAIL] + P_NEXT] = p
     r[f + F_POST_TAIL] = p
+    r[C_POSTED] += 1

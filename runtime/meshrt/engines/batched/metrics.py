@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from itertools import zip_longest
+
 import numpy as np
 
 from meshrt.engines.batched.prepared import Prepared
@@ -9,7 +13,7 @@ from meshrt.engines.batched.records import T_HOPS, T_WAIT, T_WORDS
 from meshrt.engines.result import Row
 
 #: Counts of a row that :class:`Metrics` keeps itself.
-_COUNTED = ("cycles", "busy", "macs", "instructions")
+_COUNTED = ("cycles", "busy", "macs", "instructions", "sram_bytes")
 
 
 class Metrics:
@@ -55,23 +59,27 @@ class Metrics:
         """So many waits were executed, all PEs together."""
         self.rows[row].instructions += waits
 
-    def counts(self) -> np.ndarray:
-        """What Python code has counted so far: [rows, counts]."""
-        return np.array([[getattr(row, name) for name in _COUNTED] for row in self.rows], np.int64).reshape(
-            -1, len(_COUNTED)
-        )
+    def count(self, row: int, field: int, times: int) -> None:
+        """Something that compiled code counts has happened so many times."""
+        self._table[row, field] += times
+
+    def counts(self) -> list[Row]:
+        """What Python code has counted so far, row by row."""
+        return [replace(row, events=Counter(row.events)) for row in self.rows]
 
     def table(self) -> np.ndarray:
         """What compiled code has counted so far."""
         return self._table[: len(self.rows)].copy()
 
-    def repeat(self, counts: np.ndarray, table: np.ndarray, times: int, latest: int) -> None:
+    def repeat(self, counts: list[Row], table: np.ndarray, times: int, latest: int) -> None:
         """Everything since those counts has happened so many times more; the latest clock is now ``latest``."""
-        grown = self.counts()
-        grown[: len(counts)] -= counts
-        for row, growth in zip(self.rows, grown.tolist(), strict=True):
-            for name, more in zip(_COUNTED, growth, strict=True):
-                setattr(row, name, getattr(row, name) + times * more)
+        for row, before in zip_longest(self.rows, counts):
+            before = before or Row(row.op, row.layer)
+            for name in _COUNTED:
+                now = getattr(row, name)
+                setattr(row, name, now + times * (now - getattr(before, name)))
+            for cause, now in list(row.events.items()):
+                row.events[cause] = now + times * (now - before.events[cause])
         added = self.table()
         added[: len(table)] -= table
         self._table[: len(added)] += times * added

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.engines.batched.critical import (
+    EVENT_SIZE,
+    ISSUE,
+    LAUNCH,
+    ROUTE_WRITE,
+    SETUP,
+    VECTOR_ISSUE,
+    WORD,
+    copy_events,
+    message_events,
+    pe_events,
+    slot_events,
+)
 from meshrt.engines.batched.fabric import follow, occupy, unpark
 from meshrt.engines.batched.mailbox import add_work, fail, new_message, outgoing_message, push_post, sent_by
-from meshrt.engines.batched.receive import element_offset, end_wait, shorter, take, taken_time
+from meshrt.engines.batched.receive import element_offset, end_move, end_wait, shorter, take, taken_time
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_COLORS,
     A_METRICS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_SLOTS,
     A_WOKEN,
     A_WORK,
@@ -24,6 +38,7 @@ from meshrt.engines.batched.records import (
     C_ERROR,
     C_HOST_IN,
     C_LATEST,
+    C_POSTED,
     C_ROUTE_WRITES,
     C_STALLED,
     C_WOKEN,
@@ -56,7 +71,6 @@ from meshrt.engines.batched.records import (
     F_CHUNK,
     F_CHUNK_FIRST,
     F_CHUNK_LAST,
-    F_CONFIG,
     F_ELEMENTS,
     F_ENTERED,
     F_OWN,
@@ -109,6 +123,7 @@ from meshrt.engines.batched.records import (
     T_SIZE,
     T_WORDS,
     X_ASYNC_MOVES,
+    X_EVENTS,
     X_HOP,
     X_INPUT_QUEUES,
     X_ISSUE,
@@ -161,7 +176,23 @@ def begin(r, pe, p, g, color, out, why, at):
     r[p + P_START] = time
     r[p + P_HOPS] = r[e + E_HOPS]
     r[p + P_STAGES] = r[e + E_STAGES]
+    if r[X_EVENTS] == 1:
+        launch_events(r, e, p, r[g + G_HANDLE] == BLOCKING)
     return time
+
+
+@internal
+def launch_events(r, e, p, blocking):
+    """What the launch of a move adds to the critical path: to its start, and to the clock unless it blocks."""
+    vector = slot_events(r, p)
+    copy_events(r, vector, pe_events(r, e))
+    r[vector + ISSUE] += 1
+    if blocking:
+        r[vector + SETUP] += 1
+        r[vector + VECTOR_ISSUE] += 1
+    else:
+        r[vector + LAUNCH] += 1
+        copy_events(r, pe_events(r, e), vector)
 
 
 @inline
@@ -224,7 +255,19 @@ def start_send(r, memory, g, p, pe, color, at):
     hops, stages = r[p + P_HOPS], r[p + P_STAGES]
     sent_by(r, m, pe, RAMP, handle, call, r[g + G_ROW], dtype, color, words, time, time + words - 1, hops, stages)
     r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
+    if r[X_EVENTS] == 1:
+        vector = message_events(r, m)
+        copy_events(r, vector, slot_events(r, p))
+        copy_events(r, vector + EVENT_SIZE, vector)
+        r[vector + EVENT_SIZE + WORD] += words - 1
     return m
+
+
+@inline
+def send_nothing(r, g, p, pe, color, at):
+    """A PE sends a view without elements: the move starts, and ends where its first word would leave."""
+    time = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
+    end_move(r, pe, r[g + G_HANDLE], time, r[p + P_HOPS], r[p + P_STAGES], slot_events(r, p))
 
 
 @inline
@@ -250,6 +293,9 @@ def start_route(r, g, pe, color, config):
     r[e + E_ROW] = r[g + G_ROW]
     r[C_LATEST] = max(r[C_LATEST], time)
     r[C_ROUTE_WRITES] += 1
+    if r[X_EVENTS] == 1:
+        r[pe_events(r, e) + ISSUE] += 1
+        r[pe_events(r, e) + ROUTE_WRITE] += 1
     if r[r[A_PARKED] + ((color * r[B_PES] + pe) * PORTS + RAMP) * K_SIZE + K_HEAD] != 0:
         # The change goes behind this PE's own words, which the present configuration never lets through.
         r[e + E_BLOCKED] = ON_ROUTE
@@ -260,8 +306,9 @@ def start_route(r, g, pe, color, config):
     if r[f + F_PASSED] >= since:
         fail(r, ERROR_ROUTE_RACE, pe, color, r[g + G_CALL], r[f + F_PASSED], since)
         return
-    r[f + F_BEFORE] = r[f + F_CONFIG] & 7
-    r[f + F_CONFIG] = config
+    route = r[A_ROUTES] + color * r[B_PES] + pe
+    r[f + F_BEFORE] = r[route] & 7
+    r[route] = config
     r[f + F_SINCE] = since
     r[r[A_WOKEN] + r[C_WOKEN]] = pe
     r[C_WOKEN] += 1
@@ -333,6 +380,7 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
     r[q + P_START] = c_last + period
     r[q + P_STATE] += DONE - FLYING
     r[f + F_POST_HEAD] = r[q + P_NEXT]
+    r[C_POSTED] -= 1
     r[f + F_ENTERED] += words
     r[f + F_CHUNK] = r[f + F_TAKEN]
     r[f + F_TAKEN] += words
@@ -369,7 +417,13 @@ def move(records_at, memory_at, what, g, pes, colors, others, addresses, offsets
     wide_offset = 1 if offsets.shape[0] > 1 else 0
     handle = r[g + G_HANDLE] if r[g + G_HANDLE] >= 0 else r[B_HANDLES]
     slots = r[A_SLOTS] + handle * r[B_PES] * P_SIZE
-    straight = what == DO_SEND and paths.shape[0] == count and r[g + G_HANDLE] >= 0 and r[g + G_DENSE] == 1
+    straight = (
+        what == DO_SEND
+        and r[X_EVENTS] == 0
+        and paths.shape[0] == count
+        and r[g + G_HANDLE] >= 0
+        and r[g + G_DENSE] == 1
+    )
     i = 0
     while r[C_ERROR] == 0:
         m = ZERO
@@ -399,7 +453,9 @@ def move(records_at, memory_at, what, g, pes, colors, others, addresses, offsets
             p = slots + pe * P_SIZE
             i += 1
             if what == DO_SEND:
-                if not straight or not send_straight(r, memory, g, p, pe, color, at, paths, i - 1):
+                if r[g + G_WORDS] == 0:
+                    send_nothing(r, g, p, pe, color, at)
+                elif not straight or not send_straight(r, memory, g, p, pe, color, at, paths, i - 1):
                     m = start_send(r, memory, g, p, pe, color, at)
             elif what == DO_RECEIVE:
                 if r[g + G_KIND] >= STREAM_COPY:
@@ -426,9 +482,12 @@ def wait_group(records_at, pes, handle, row, call):
             return
         r[e + E_MOVES] -= load_of(r[r[p + P_GROUP] + G_KIND])
         r[e + E_CLOCK] += r[X_ISSUE]
+        if r[X_EVENTS] == 1:
+            r[pe_events(r, e) + ISSUE] += 1
         if state == DONE:
             r[p + P_STATE] = IDLE
-            end_wait(r, e, row, r[e + E_CLOCK], r[p + P_START], r[p + P_HOPS], r[p + P_STAGES])
+            vector = slot_events(r, p)
+            end_wait(r, e, row, r[e + E_CLOCK], r[p + P_START], r[p + P_HOPS], r[p + P_STAGES], vector)
             r[r[A_WOKEN] + woken] = pe
             woken += 1
         else:
@@ -456,7 +515,9 @@ def wait_all(records_at, pes, handles, row):
             r[e + E_MOVES] -= load_of(r[r[p + P_GROUP] + G_KIND])
             r[p + P_STATE] = IDLE
             start = r[e + E_CLOCK] + r[X_ISSUE]
-            end_wait(r, e, row, start, r[p + P_START], r[p + P_HOPS], r[p + P_STAGES])
+            if r[X_EVENTS] == 1:
+                r[pe_events(r, e) + ISSUE] += 1
+            end_wait(r, e, row, start, r[p + P_START], r[p + P_HOPS], r[p + P_STAGES], slot_events(r, p))
     return True
 
 
@@ -468,6 +529,11 @@ def host_message(records_at, n, router, port, color, dtype, words):
     # A fresh message is sent on by the next call of :func:`move`.
     sent_by(r, m, router, port, NOTHING, -1, HOST_ROW, dtype, color, words, 0, words - 1, 0, 0)
     r[C_HOST_IN] += words
+    if r[X_EVENTS] == 1:
+        vector = message_events(r, m)
+        for k in range(2 * EVENT_SIZE):
+            r[vector + k] = 0
+        r[vector + EVENT_SIZE + WORD] = words - 1
     add_work(r, m)
     return m
 

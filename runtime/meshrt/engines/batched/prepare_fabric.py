@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from meshrt.engines.batched import moves
+from meshrt.engines.batched.critical import Ledger
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.operands import Operand, Operands
 from meshrt.engines.batched.pe_sets import PeSet
-from meshrt.engines.batched.prepared import Prepared
+from meshrt.engines.batched.prepared import Move, Prepared
 from meshrt.engines.batched.records import (
     BLOCKING,
     DO_RECEIVE,
@@ -50,6 +51,8 @@ class Fabric:
         self._tracer = Tracer(tables)
         self._views: dict[tuple[int, ...], int] = {}
         self._groups: dict[tuple[int, ...], int] = {}
+        self._word_kinds: dict[tuple[str, str], int] = {}
+        self._ledger = Ledger(target) if tables.pe_events.size else None
 
     def prepare(
         self, instruction: Instruction, number: int, pes: PeSet, counters: Mapping[str, int], handles: Mapping[str, int]
@@ -79,6 +82,15 @@ class Fabric:
         self._tables.groups[number] = fields
         return self._tables.starts["groups"] + number * G_SIZE
 
+    def _word_kind(self, cost_class: str, dtype: str) -> int:
+        """Which vector says what one word costs a move; see :mod:`.critical`."""
+        number = self._word_kinds.setdefault((cost_class, dtype), len(self._word_kinds))
+        if self._ledger is not None:
+            events = cost.word_events(self._target, cost_class, dtype)
+            period = cost.word_period(self._target, cost_class, dtype)
+            self._tables.word_events[number] = self._ledger.vector(events, period)
+        return number
+
     def _move(self, instruction, number, pes, counters, handles) -> Prepared:
         tables, sram = self._tables, self._sram
         (operand,) = self._operands.resolve_all(instruction, pes, counters)
@@ -90,6 +102,7 @@ class Fabric:
         n, dtype = operand.elements, operand.dtype
         words = cost.words(n, operand.dtype_name, self._target.word_bytes)
         dense = int(is_dense(operand.extents, operand.strides))
+        each = self._word_kind("add" if combines else "move", operand.dtype_name)
         shared = (kind, n, dtype, self._view(operand), period, handle, number)
         role = INSTRUCTIONS[instruction.opcode].operands[0][1]
         watched = operand.row in sram.watched
@@ -107,16 +120,21 @@ class Fabric:
         groups: dict[int, int] = {}
         what = DO_SEND if kind == SEND else DO_RECEIVE
 
+        def group(row: int) -> int:
+            g = groups.get(row)
+            if g is None:
+                g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool, each)
+            return g
+
         def run(row: int) -> None:
             if owned:
                 sram.own(operand.row, pes, operand.covers and kind == STREAM_COPY)
             if watched:
                 sram.touch(tables.memory_at, pes, reads, writes, operand.covers, instruction)
-            g = groups.get(row)
-            if g is None:
-                g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool)
+            g = group(row)
             moves.move(tables.records_at, tables.memory_at, what, g, members, color, outs, addresses, offsets, paths)
 
+        move = Move(kind, handle, n, dtype, words, period, color, number, group, paths)
         return Prepared(
             pes,
             run,
@@ -124,6 +142,7 @@ class Fabric:
             blocking=handle == BLOCKING,
             events=cost.fabric_events(instruction.opcode, n, operand.dtype_name, handle != BLOCKING),
             sram_bytes=fabric_bytes(instruction.opcode, n, operand.dtype_name),
+            move=move,
         )
 
     def _wait(self, instruction, number, pes, handles) -> Prepared:
@@ -142,7 +161,7 @@ class Fabric:
         nowhere = self._sram.addresses_of(0)
 
         def run(row: int) -> None:
-            g = self._group(ROUTE, 0, 0, 0, 0, BLOCKING, number, row, 0, 0, 0, 0, 0)
+            g = self._group(ROUTE, 0, 0, 0, 0, BLOCKING, number, row, 0, 0, 0, 0, 0, 0)
             state = tables.records_at, tables.memory_at
             moves.move(*state, DO_ROUTE, g, members, colors, config, nowhere, _NO_OFFSET, NO_PATHS)
 

@@ -13,6 +13,24 @@ last. The clock takes over the message's critical path where the message set it.
 
 from __future__ import annotations
 
+from meshrt.engines.batched.critical import (
+    ENDED,
+    EVENT_SIZE,
+    FIRST_HERE,
+    FIRST_TAKEN,
+    LAST_HERE,
+    LAST_TAKEN,
+    WAITED,
+    WAKEUP,
+    WORD,
+    add_words,
+    copy_events,
+    message_events,
+    pe_events,
+    scratch_events,
+    send_events,
+    slot_events,
+)
 from meshrt.engines.batched.mailbox import (
     add_work,
     copy_message,
@@ -34,6 +52,8 @@ from meshrt.engines.batched.records import (
     BF16,
     BLOCKING,
     C_LATEST,
+    C_POSTED,
+    C_QUEUED,
     C_STALLED,
     C_WOKEN,
     DONE,
@@ -117,6 +137,7 @@ from meshrt.engines.batched.records import (
     V_STRIDE,
     W_SEND,
     W_TARGET,
+    X_EVENTS,
     X_VALUES,
     X_WAKEUP,
     ZERO,
@@ -151,8 +172,15 @@ def count_wait(r, row, cycles):
 
 
 @inline
-def end_wait(r, e, row, start, time, hops, stages):
-    """The clock after a ``wait`` begun at ``start`` (its issue included) for a move that ended at ``time``."""
+def end_wait(r, e, row, start, time, hops, stages, vector):
+    """The clock after a ``wait`` begun at ``start`` (its issue included) for a move that ended at ``time``.
+
+    ``vector`` is that of the move's end, where such are kept.
+    """
+    if r[X_EVENTS] == 1:
+        if time > start or (time == start and shorter(stages, hops, r[e + E_STAGES], r[e + E_HOPS])):
+            copy_events(r, pe_events(r, e), vector)
+        r[pe_events(r, e) + WAKEUP] += 1
     if time > start or (time == start and shorter(stages, hops, r[e + E_STAGES], r[e + E_HOPS])):
         r[e + E_HOPS] = hops
         r[e + E_STAGES] = stages
@@ -165,8 +193,8 @@ def end_wait(r, e, row, start, time, hops, stages):
 
 
 @internal
-def end_move(r, pe, handle, time, hops, stages):
-    """A move of a PE has ended: its blocked PE goes on, or its handle is done."""
+def end_move(r, pe, handle, time, hops, stages, vector):
+    """A move of a PE has ended: its blocked PE goes on, or its handle is done; ``vector`` is that of its end."""
     e = r[A_PES] + pe * E_SIZE
     if handle >= 0:
         p = r[A_SLOTS] + (handle * r[B_PES] + pe) * P_SIZE
@@ -175,15 +203,19 @@ def end_move(r, pe, handle, time, hops, stages):
             r[p + P_START] = time
             r[p + P_HOPS] = hops
             r[p + P_STAGES] = stages
+            if r[X_EVENTS] == 1:
+                copy_events(r, slot_events(r, p), vector)
             return
         r[p + P_STATE] = IDLE
-        end_wait(r, e, r[e + E_ROW], r[e + E_CLOCK], time, hops, stages)
+        end_wait(r, e, r[e + E_ROW], r[e + E_CLOCK], time, hops, stages, vector)
     elif handle == BLOCKING:
         r[e + E_CLOCK] = time
         r[e + E_HOPS] = hops
         r[e + E_STAGES] = stages
         if time > r[C_LATEST]:
             r[C_LATEST] = time
+        if r[X_EVENTS] == 1:
+            copy_events(r, pe_events(r, e), vector)
     else:
         return
     r[e + E_BLOCKED] = RUNNING
@@ -209,7 +241,12 @@ def release(r, send, time):
     if r[send + S_LEFT] == 0:
         if r[send + S_TIME] > r[send + S_END]:
             r[C_STALLED] += r[send + S_WORDS]
-        end_move(r, r[send + S_OWNER], r[send + S_HANDLE], r[send + S_TIME], r[send + S_HOPS], r[send + S_STAGES])
+        vector = scratch_events(r, ENDED)
+        if r[X_EVENTS] == 1:
+            copy_events(r, vector, send_events(r, send))
+            r[vector + WAITED] += r[send + S_TIME] - r[send + S_END]
+        owner, handle = r[send + S_OWNER], r[send + S_HANDLE]
+        end_move(r, owner, handle, r[send + S_TIME], r[send + S_HOPS], r[send + S_STAGES], vector)
         free_node(r, send)
 
 
@@ -261,6 +298,22 @@ def combine(r, memory, p, g, result, done, source, n):
             memory[to] = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
 
 
+@internal
+def take_events(r, p, g, words, paced, a_first, a_last, hops, stages):
+    """What led to the first and the last word of move p being taken, from what led to their arrival.
+
+    ``paced`` is when the last word is taken if the words come early enough.
+    """
+    start, own = r[p + P_START], slot_events(r, p)
+    first, last = scratch_events(r, FIRST_TAKEN), scratch_events(r, LAST_TAKEN)
+    copy_events(r, first, scratch_events(r, FIRST_HERE) if a_first > start else own)
+    if a_last > paced or (a_last == paced and shorter(stages + 1, hops, r[p + P_STAGES], r[p + P_HOPS])):
+        copy_events(r, last, scratch_events(r, LAST_HERE))
+    else:
+        copy_events(r, last, first)
+        add_words(r, last, g, words - 1)
+
+
 @inline
 def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
     """Times of move p, which takes words of channel f that arrived at ``a_first .. a_last``; it ends or sends on."""
@@ -272,6 +325,8 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
     c_last = max(c_first + (words - 1) * period, a_last)
     alone = start + (words - 1) * period
     own_hops, own_stages = r[p + P_HOPS], r[p + P_STAGES]
+    if r[X_EVENTS] == 1:
+        take_events(r, p, g, words, c_first + (words - 1) * period, a_first, a_last, hops, stages)
     if c_last > alone or (a_last == alone and shorter(stages + 1, hops, own_stages, own_hops)):
         own_hops, own_stages = hops, stages + 1
     if c_last > alone and handle == BLOCKING:
@@ -284,9 +339,18 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
     if direct == 0 and r[f + F_ROOM_HEAD] != 0:
         give_room(r, f)
     if r[g + G_KIND] < STREAM_COPY:
-        end_move(r, pe, handle, c_last + period, own_hops, own_stages)
+        vector = scratch_events(r, LAST_TAKEN)
+        if r[X_EVENTS] == 1:
+            add_words(r, vector, g, 1)
+        end_move(r, pe, handle, c_last + period, own_hops, own_stages, vector)
         return
     first, last = c_first + period, c_last + period
+    if r[X_EVENTS] == 1:
+        vector = message_events(r, result)
+        copy_events(r, vector, scratch_events(r, FIRST_TAKEN))
+        copy_events(r, vector + EVENT_SIZE, scratch_events(r, LAST_TAKEN))
+        add_words(r, vector, g, 1)
+        add_words(r, vector + EVENT_SIZE, g, 1)
     sent_by(
         r,
         result,
@@ -305,6 +369,20 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
     )
     r[r[A_METRICS] + r[g + G_ROW] * T_SIZE + T_WORDS] += words
     add_work(r, result)
+
+
+@internal
+def part_events(r, m, begins, first, last, whole):
+    """What led to the arrival of the words of message m that a move takes; ``begins`` when they are its first ones."""
+    vector = message_events(r, m)
+    if begins:
+        copy_events(r, scratch_events(r, FIRST_HERE), vector)
+    here = scratch_events(r, LAST_HERE)
+    if whole:
+        copy_events(r, here, vector + EVENT_SIZE)
+    else:
+        copy_events(r, here, vector)
+        r[here + WORD] += last - first
 
 
 @internal
@@ -348,11 +426,17 @@ def take(r, memory, f, p, direct, d_first, d_last, d_hops):
             if done == 0:
                 a_first = first
             a_last = word_time(first, last, words, taken - 1)
+            if r[X_EVENTS] == 1:
+                part_events(r, m, done == 0, first, a_last, taken == words)
             hops = r[m + M_HOPS] + r[m + M_DISTANCE]
             if k == here:
                 r[f + F_MESSAGE_HEAD] = r[m + M_NEXT]
+                r[C_QUEUED] -= 1
                 free_message(r, m)
             else:
+                if r[X_EVENTS] == 1:
+                    later = word_time(first, last, words, taken) - first
+                    r[message_events(r, m) + WORD] += later
                 r[m + M_ADDR] += k
                 r[m + M_FIRST] = word_time(first, last, words, taken)
                 r[m + M_N] = here - k
@@ -371,13 +455,18 @@ def deliver(r, memory, m, words, f, first, last, hops):
     direct = m
     if p == 0 or r[f + F_ELEMENTS] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]:
         # Nobody waits for exactly this message, so a copy of it joins the queue.
-        push_message(r, f, copy_message(r, memory, m, first, last, hops))
+        copy = copy_message(r, memory, m, first, last, hops)
+        if r[X_EVENTS] == 1:
+            copy_events(r, message_events(r, copy), scratch_events(r, FIRST_HERE))
+            copy_events(r, message_events(r, copy) + EVENT_SIZE, scratch_events(r, LAST_HERE))
+        push_message(r, f, copy)
         direct = ZERO
     while True:
         p = r[f + F_POST_HEAD]
         if p == 0 or (direct == 0 and r[r[p + P_GROUP] + G_N] > r[f + F_ELEMENTS]):
             return
         r[f + F_POST_HEAD] = r[p + P_NEXT]
+        r[C_POSTED] -= 1
         take(r, memory, f, p, direct, first, last, hops)
         if direct != 0:
             return

@@ -85,7 +85,8 @@ G_DENSE = 9  # 1 when the view's elements are consecutive
 G_SPAN = 10  # elements from the first to the last, that one included
 G_CELLS = 11  # where the rows of a shareable buffer that is moved whole are named, or 0 (see :mod:`.sharing`)
 G_POOL = 12  # head of the list of its free rows
-G_SIZE = 13
+G_WORD_EVENTS = 13  # which vector says what one of its words costs; see :mod:`.critical`
+G_SIZE = 14
 
 # A slot: what one move of a PE is doing. A PE has one for each handle and one for its blocking moves.
 P_NEXT = 0  # in the list of those that wait for words of a channel
@@ -117,7 +118,6 @@ W_SEND = 2
 N_SIZE = 9
 
 # A channel: one color at one PE and its router. The fields that every message meets share a cache line.
-F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
 F_POST_HEAD = 1  # moves that wait for words
 F_ELEMENTS = 2  # elements that have arrived and were not taken
 F_ENTERED = 3  # words that ever arrived
@@ -220,6 +220,8 @@ C_LAST_HOPS = 20  # critical path of the latest host output
 C_LAST_STAGES = 21
 C_LAST_OUT = 22
 C_PARKED = 23  # messages parked at routers
+C_QUEUED = 24  # messages that lie at PEs
+C_POSTED = 25  # moves that wait for words
 # .. where the tables start, for P PEs, C dense colors, H handles and B buffers:
 A_PES = 32  # P records E
 A_CHANNELS = 33  # C * P records F
@@ -234,13 +236,17 @@ A_VIEWS = 41  # records V
 A_GROUPS = 42  # records G
 A_WOKEN = 43  # P PE numbers: those whose move or wait ended in this call
 A_WORK = 44  # a ring of messages to send on
-A_STACK = 45  # STACK_DEPTH records Q
+A_STACK = 45  # records Q, one for each router
 A_COLORS = 46  # color -> dense color, -1 for one that the program does not route
 A_SWITCHED = 47  # C flags: 1 where a ``route`` instruction rewrites the color
 A_MESSAGES = 48  # records M
 A_NODES = 49  # records N
 A_CELLS = 50  # B * P addresses: where each buffer of a PE lies in ``memory``
 A_POOLS = 51  # heads of the lists of free rows
+A_PE_EVENTS = 53  # vectors of :mod:`.critical`: of P clocks, (H + 1) * P slots, ..
+A_SLOT_EVENTS = 54
+A_MESSAGE_EVENTS = 55  # .. and two of each message
+A_ROUTES = 52  # C * P routes: source port + 1, plus 8 times the mask of destination ports; 0 for none
 # .. sizes:
 B_PES = 56
 B_COLORS = 57
@@ -267,9 +273,15 @@ X_OUTPUT_QUEUES = 76
 X_ASYNC_MOVES = 77
 X_VECTOR_ISSUE = 78
 X_VALUES = 79  # 1 when memory holds values, 0 when only time is kept
+X_EVENTS = 80  # 1 when every time has a vector of its causes
 # .. and heads of the lists of free messages, by size class.
-C_FREE_MESSAGES = 80
-HEADER_SIZE = 128
+C_FREE_MESSAGES = 88
+# .. and more tables.
+A_SEND_EVENTS = 128
+A_SCRATCH_EVENTS = 129
+A_WORD_EVENTS = 130
+B_STACK = 131  # entries of the stack
+HEADER_SIZE = 144
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.
 ZERO = np.int64(0)
@@ -300,4 +312,3 @@ Q_FIRST = 2
 Q_LAST = 3
 Q_DISTANCE = 4
 Q_SIZE = 5
-STACK_DEPTH = 4096

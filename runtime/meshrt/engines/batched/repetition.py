@@ -16,12 +16,13 @@ all that goes along by several rounds at once.
 
 from __future__ import annotations
 
-from meshrt.engines.pointers import i64_at
+from meshrt.engines.batched.critical import EVENT_SIZE, message_events, pe_events, send_events, slot_events
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_LINKS,
     A_PARKED,
     A_PES,
+    A_ROUTES,
     A_SLOTS,
     B_COLORS,
     B_HANDLES,
@@ -42,7 +43,6 @@ from meshrt.engines.batched.records import (
     F_CHUNK,
     F_CHUNK_FIRST,
     F_CHUNK_LAST,
-    F_CONFIG,
     F_ELEMENTS,
     F_ENTERED,
     F_MESSAGE_HEAD,
@@ -73,6 +73,7 @@ from meshrt.engines.batched.records import (
     M_N,
     M_NEXT,
     M_OWNER,
+    M_ROW,
     M_SEND,
     M_STAGES,
     M_WORDS,
@@ -99,25 +100,37 @@ from meshrt.engines.batched.records import (
     SIDES,
     W_SEND,
     W_TARGET,
+    X_EVENTS,
 )
 from meshrt.engines.compiled import inline, internal, native
+from meshrt.engines.pointers import i64_at
 
 # What a PE is doing: nothing any more, waiting in an instruction, or free to go on.
 ENDED, BLOCKED, RUNNABLE = 0, 1, 2
-# What is known of the growth of critical paths: whether anything is, hops, stages.
-KNOWN, HOPS, STAGES = 0, 1, 2
+# What is known of the growth of critical paths: whether anything is, hops, stages, and the vector of :mod:`.critical`.
+KNOWN, HOPS, STAGES, CAUSED = 0, 1, 2, 3
 # The frame of a comparison: the region's PEs, its earliest clock before, how far that has moved.
 LOW, HIGH, BASE, SHIFT = 0, 1, 2, 3
 
 
 @inline
-def path_grows(path, hops, stages):
-    """Whether a critical path that still counts has grown by the same hops and stages as the others."""
+def path_grows(a, b, path, hops, stages, before, now):
+    """Whether a critical path that still counts has grown by the same hops and stages as the others.
+
+    ``before`` and ``now`` are its vectors, where such are kept.
+    """
     if path[KNOWN] == 0:
         path[KNOWN] = 1
         path[HOPS] = hops
         path[STAGES] = stages
+        if b[X_EVENTS] == 1:
+            for k in range(EVENT_SIZE):
+                path[CAUSED + k] = b[now + k] - a[before + k]
         return True
+    if b[X_EVENTS] == 1:
+        for k in range(EVENT_SIZE):
+            if path[CAUSED + k] != b[now + k] - a[before + k]:
+                return False
     return path[HOPS] == hops and path[STAGES] == stages
 
 
@@ -149,19 +162,20 @@ def pe_repeats(a, b, e, kind, base, shift, path):
     if a[e + E_MOVES] != b[e + E_MOVES]:
         return False
     hops, stages = b[e + E_HOPS] - a[e + E_HOPS], b[e + E_STAGES] - a[e + E_STAGES]
+    vector = pe_events(b, e)
     if kind == RUNNABLE:
-        return goes(a, b, e + E_CLOCK, shift) and path_grows(path, hops, stages)
+        return goes(a, b, e + E_CLOCK, shift) and path_grows(a, b, path, hops, stages, vector, vector)
     for field in range(E_BLOCKED, E_ROW + 1):
         if a[e + field] != b[e + field]:
             return False
     if a[e + E_BLOCKED] == ON_ROUTE:
         return False
     if goes(a, b, e + E_CLOCK, shift):
-        return path_grows(path, hops, stages)
+        return path_grows(a, b, path, hops, stages, vector, vector)
     if not lies_back(a, b, e + E_CLOCK, base):
         return False
     # A send that ends by room alone keeps its own critical path, which has not grown.
-    return a[e + E_BLOCKED] != ON_ROOM or path_grows(path, hops, stages)
+    return a[e + E_BLOCKED] != ON_ROOM or path_grows(a, b, path, hops, stages, vector, vector)
 
 
 @internal
@@ -170,7 +184,8 @@ def move_repeats(a, b, p, base, shift, path):
     if a[p + P_GROUP] != b[p + P_GROUP] or a[p + P_PE] != b[p + P_PE]:
         return False
     if goes(a, b, p + P_START, shift):
-        return path_grows(path, b[p + P_HOPS] - a[p + P_HOPS], b[p + P_STAGES] - a[p + P_STAGES])
+        hops, stages = b[p + P_HOPS] - a[p + P_HOPS], b[p + P_STAGES] - a[p + P_STAGES]
+        return path_grows(a, b, path, hops, stages, slot_events(b, p), slot_events(b, p))
     return lies_back(a, b, p + P_START, base)
 
 
@@ -201,7 +216,17 @@ def send_repeats(a, b, s, t, base, shift, path):
         before, now = a[s + field], b[t + field]
         if now - before != shift and not (now == before and now < base):
             return False
-    return path_grows(path, b[t + S_HOPS] - a[s + S_HOPS], b[t + S_STAGES] - a[s + S_STAGES])
+    hops, stages = b[t + S_HOPS] - a[s + S_HOPS], b[t + S_STAGES] - a[s + S_STAGES]
+    return path_grows(a, b, path, hops, stages, send_events(b, s), send_events(b, t))
+
+
+@inline
+def message_grows(a, b, m, n, path, hops, stages):
+    """Whether the critical path of a message has grown as the others have, to its first word and to its last."""
+    before, now = message_events(b, m), message_events(b, n)
+    return path_grows(a, b, path, hops, stages, before, now) and path_grows(
+        a, b, path, hops, stages, before + EVENT_SIZE, now + EVENT_SIZE
+    )
 
 
 @internal
@@ -212,6 +237,7 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
         or a[m + M_WORDS] != b[n + M_WORDS]
         or a[m + M_DTYPE] != b[n + M_DTYPE]
         or a[m + M_CALL] != b[n + M_CALL]
+        or a[m + M_ROW] != b[n + M_ROW]
     ):
         return False
     if parked and (
@@ -227,7 +253,7 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
     along = first == shift and last == shift
     back = a[m + M_LAST] < base and b[n + M_LAST] < base + shift
     if not parked:
-        return (along and path_grows(path, hops, stages)) or back
+        return (along and message_grows(a, b, m, n, path, hops, stages)) or back
     if not along and not (back and first == 0 and last == 0):
         return False
     if a[m + M_SEND] != 0 and not (
@@ -237,7 +263,7 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
     ):
         return False
     # A parked message brings its path along whenever it goes on.
-    return path_grows(path, hops, stages)
+    return message_grows(a, b, m, n, path, hops, stages)
 
 
 @internal
@@ -255,11 +281,7 @@ def messages_repeat(a, b, head, base, shift, path, parked):
 def channel_repeats(a, b, f, blocking, base, shift, path):
     """A channel: its route, the moves, messages and sends that wait there; ``blocking`` are slots without a handle."""
     later = base + shift
-    if (
-        a[f + F_CONFIG] != b[f + F_CONFIG]
-        or a[f + F_ELEMENTS] != b[f + F_ELEMENTS]
-        or a[f + F_ENTERED] - a[f + F_TAKEN] != b[f + F_ENTERED] - b[f + F_TAKEN]
-    ):
+    if a[f + F_ELEMENTS] != b[f + F_ELEMENTS] or a[f + F_ENTERED] - a[f + F_TAKEN] != b[f + F_ENTERED] - b[f + F_TAKEN]:
         return False
     if (a[f + F_CHUNK_LAST] >= base - 1 or b[f + F_CHUNK_LAST] >= later - 1) and not (
         goes(a, b, f + F_CHUNK_FIRST, shift)
@@ -319,6 +341,8 @@ def repeats(before_at, now_at, kinds, frame, path):
     for color in range(b[B_COLORS]):
         for pe in range(frame[LOW], frame[HIGH]):
             channel = color * pes + pe
+            if a[b[A_ROUTES] + channel] != b[b[A_ROUTES] + channel]:
+                return False
             if not channel_repeats(a, b, b[A_CHANNELS] + channel * F_SIZE, blocking, base, shift, path):
                 return False
             if any_parked:
@@ -341,10 +365,13 @@ def carry_time(before, b, at, shift, cycles):
 
 
 @inline
-def carry_path(b, at, stages_at, path, rounds):
+def carry_path(b, at, stages_at, path, rounds, vector):
     """A critical path that goes along goes on growing."""
     b[at] += rounds * path[HOPS]
     b[stages_at] += rounds * path[STAGES]
+    if b[X_EVENTS] == 1:
+        for k in range(EVENT_SIZE):
+            b[vector + k] += rounds * path[CAUSED + k]
 
 
 @internal
@@ -352,7 +379,7 @@ def carry_send(a, b, s, t, shift, cycles, path, rounds):
     """A send that waits for room; several places may lead to it, and it is carried only once."""
     carry_time(a[s + S_TIME], b, t + S_TIME, shift, cycles)
     if carry_time(a[s + S_END], b, t + S_END, shift, cycles):
-        carry_path(b, t + S_HOPS, t + S_STAGES, path, rounds)
+        carry_path(b, t + S_HOPS, t + S_STAGES, path, rounds, send_events(b, t))
 
 
 @internal
@@ -363,7 +390,10 @@ def carry_messages(a, b, head, shift, cycles, path, rounds):
         carry_time(a[m + M_FIRST], b, n + M_FIRST, shift, cycles)
         carry_time(a[m + M_END], b, n + M_END, shift, cycles)
         if carry_time(a[m + M_LAST], b, n + M_LAST, shift, cycles):
-            carry_path(b, n + M_HOPS, n + M_STAGES, path, rounds)
+            carry_path(b, n + M_HOPS, n + M_STAGES, path, rounds, message_events(b, n))
+            if b[X_EVENTS] == 1:
+                for k in range(EVENT_SIZE):
+                    b[message_events(b, n) + EVENT_SIZE + k] += rounds * path[CAUSED + k]
         if b[n + M_SEND] != 0 and a[m + M_SEND] != 0:
             carry_send(a, b, a[m + M_SEND], b[n + M_SEND], shift, cycles, path, rounds)
         m, n = a[m + M_NEXT], b[n + M_NEXT]
@@ -381,7 +411,7 @@ def carry_link(a, b, link, shift, cycles, rounds):
 def carry_move(a, b, p, shift, cycles, path, rounds):
     """A move under way, or ended and not waited for."""
     if carry_time(a[p + P_START], b, p + P_START, shift, cycles):
-        carry_path(b, p + P_HOPS, p + P_STAGES, path, rounds)
+        carry_path(b, p + P_HOPS, p + P_STAGES, path, rounds, slot_events(b, p))
 
 
 @native
@@ -395,7 +425,7 @@ def carry(before_at, now_at, frame, path, rounds):
     for pe in range(frame[LOW], frame[HIGH]):
         e = b[A_PES] + pe * E_SIZE
         if carry_time(a[e + E_CLOCK], b, e + E_CLOCK, shift, cycles):
-            carry_path(b, e + E_HOPS, e + E_STAGES, path, rounds)
+            carry_path(b, e + E_HOPS, e + E_STAGES, path, rounds, pe_events(b, e))
         carry_link(a, b, e + E_RAMP_IN, shift, cycles, rounds)
         carry_link(a, b, e + E_RAMP_OUT, shift, cycles, rounds)
         for side in range(SIDES):

@@ -17,8 +17,10 @@ import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched import moves
+from meshrt.engines.batched.critical import EVENT_SIZE, Ledger, add_events
 from meshrt.engines.batched.fast_forward import FastForward, Reading, Repetition, Round, Standing
 from meshrt.engines.batched.index_cache import IndexCache
+from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
 from meshrt.engines.batched.prepare import Preparer
@@ -37,6 +39,7 @@ from meshrt.engines.loading.flatten import (
     LinearCode,
     Repeat,
 )
+from meshrt.program.cost import Events
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.model import Instruction, View
 from meshrt.progress import Progress
@@ -62,6 +65,8 @@ class CodeRun:
     prepared: list[dict[tuple, list[Prepared]]] = field(default_factory=list)
     #: Handles of the waits that follow one another from a step on, where there are several.
     waits: dict[int, np.ndarray] = field(default_factory=dict)
+    #: The handle of each wait by itself.
+    waits_alone: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 #: Where a PE is: code, step, counters of the loops around it.
@@ -78,7 +83,12 @@ def code_run(
         used = _names_read(step.instruction) if isinstance(step, Execute) else frozenset()
         reads.append(tuple(i for i, name in enumerate(around) if name in used))
     waits = _joined_waits(linear, handles) if joins_waits else {}
-    return CodeRun(number, region, linear, handles, reads, names, [{} for _ in linear.steps], waits)
+    alone = {
+        at: np.array([handles[str(step.instruction.option("handle"))]], np.int64)
+        for at, step in enumerate(linear.steps)
+        if isinstance(step, Execute) and step.instruction.opcode == "wait"
+    }
+    return CodeRun(number, region, linear, handles, reads, names, [{} for _ in linear.steps], waits, alone)
 
 
 def _joined_waits(linear: LinearCode, handles: Mapping[str, int]) -> dict[int, np.ndarray]:
@@ -126,7 +136,9 @@ class Scheduler:
         check: Callable[[], None],
         max_cycles: int | None,
         until_rounds: int | None,
+        lanes: Lanes | None = None,
         forward: FastForward | None = None,
+        ledger: Ledger | None = None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -139,7 +151,12 @@ class Scheduler:
         self._check = check
         self._max_cycles = max_cycles
         self._until_rounds = until_rounds
+        self._lanes = lanes
         self._forward = forward
+        self._ledger = ledger
+        # What the cycles that are owed were spent on, and the vectors of what was ever spent.
+        self._owed_events = np.zeros(EVENT_SIZE, np.int64)
+        self._vectors: dict[tuple, np.ndarray] = {}
         self._ready: dict[Place, list[PeSet]] = {}
         self._heap: list[tuple[tuple[int, ...], Place]] = []
         self._ticket = np.zeros(tables.pe_count, np.int32)
@@ -286,8 +303,7 @@ class Scheduler:
         run = self._codes[code]
         step: Any = run.linear.steps[at]
         kind = type(step)
-        metrics, target = self._metrics, self._target
-        row = metrics.row(run.linear.ops[at], counters)
+        row = self._metrics.row(run.linear.ops[at], counters)
         if kind is Execute:
             result = self._execute(run, at, step, counters, pes, row)
         elif kind is Head:
@@ -295,7 +311,7 @@ class Scheduler:
         elif kind is Repeat:
             result = [((code, step.head, (*counters[:-1], counters[-1] + 1)), pes)]
         elif kind is Enter:
-            self._spend(pes, target.issue_cycles, row)
+            self._spend(pes, "issue_cycles", row)
             where = f"in the loop at line {step.line}"
             value = self._index.value(step.start, pes, self._bound(run, at, counters), where)
             if isinstance(value, int):
@@ -303,7 +319,7 @@ class Scheduler:
             else:
                 result = [((code, at + 1, (*counters, v)), part) for v, part in self._sets.split(pes, value)]
         elif kind is Branch:
-            self._spend(pes, target.branch_cycles, row)
+            self._spend(pes, "branch_cycles", row)
             where = f"in the condition at line {step.line}"
             value = self._index.value(step.condition, pes, self._bound(run, at, counters), where)
             if isinstance(value, int):
@@ -314,7 +330,7 @@ class Scheduler:
         elif kind is Jump:
             result = [(self._goto(run, step.target, counters), pes)]
         elif kind is Again:
-            self._spend(pes, target.branch_cycles, row)
+            self._spend(pes, "branch_cycles", row)
             again = (code, step.head, (*counters[:-1], counters[-1] + 1))
             done = self._goto(run, at + 1, counters)
             if self._until_rounds is not None:
@@ -330,24 +346,62 @@ class Scheduler:
     def _bound(self, run: CodeRun, at: int, counters: tuple[int, ...]) -> dict[str, int]:
         return dict(zip(run.names[at], counters, strict=True))
 
-    def _spend(self, pes: PeSet, cycles: int, row: int) -> None:
-        """The clocks of a set go on by so many cycles: now, or with what it spends next."""
-        if cycles:
+    def _spend(self, pes: PeSet, cause: str, row: int) -> None:
+        """The clocks of a set go on by a cost of the target: now, or with what it spends next."""
+        cycles = getattr(self._target, cause)
+        if cycles or self._ledger is not None:
             self._metrics.busy(row, cycles * len(pes))
-            self._owe(pes, cycles, row)
+            self._owe(pes, cycles, row, {cause: 1})
 
-    def _owe(self, pes: PeSet, cycles: int, row: int) -> None:
+    def _owe(self, pes: PeSet, cycles: int, row: int, events: Events) -> None:
         if self._owing is not pes or self._owed_row != row:
             self._pay()
             self._owing, self._owed_row = pes, row
         self._owed += cycles
+        if self._ledger is not None:
+            key = (cycles, *events.items())
+            if key not in self._vectors:
+                self._vectors[key] = self._ledger.vector(events, cycles)
+            self._owed_events += self._vectors[key]
 
     def _pay(self) -> None:
         if self._owed:
             assert self._owing is not None
-            moves.advance(self._tables.records_at, self._owing.pes, self._owed)
+            lanes = self._lanes
+            if lanes is None or not lanes.advance(self._owing, self._owed):
+                self._leave_lanes()
+                moves.advance(self._tables.records_at, self._owing.pes, self._owed)
+            if self._ledger is not None:
+                add_events(self._tables.records_at, self._owing.pes, self._owed_events)
+                self._owed_events[:] = 0
             self._owed = 0
             self._count(self._owed_row)
+
+    def _leave_lanes(self) -> None:
+        if self._lanes is not None:
+            self._lanes.leave()
+
+    def _owed_with(self, pes: PeSet, row: int) -> int:
+        """Cycles owed that a pass over the lanes can take with it; others are paid first."""
+        if self._owed and (self._owing is not pes or self._owed_row != row):
+            self._pay()
+        return self._owed
+
+    def _in_lanes(self, run: CodeRun, at: int, pes: PeSet, row: int) -> int:
+        """Wait in the lanes for as many moves as follow one another; gives how many, 0 where that is for the records.
+
+        The records are brought up to date then.
+        """
+        lanes = self._lanes
+        if lanes is None or lanes.running is None:
+            return 0
+        for handles in (run.waits.get(at), run.waits_alone.get(at)):
+            if handles is not None and lanes.wait(pes, handles, row, self._owed_with(pes, row)):
+                self._owed = 0
+                self._count(row)
+                self._metrics.waited(row, len(handles) * len(pes))
+                return len(handles)
+        return 0
 
     def _count(self, row: int) -> None:
         latest = int(self._counters[C_LATEST])
@@ -368,13 +422,17 @@ class Scheduler:
         result = []
         for going, part in parts:
             if going:
-                self._spend(part, self._target.loop_cycles, row)
+                self._spend(part, "loop_cycles", row)
             result.append((inside if going else after, part))
         return result
 
     def _execute(self, run, at, step, counters, pes, row) -> list[tuple[Place, PeSet]]:
         waits = run.waits.get(at)
+        passed = self._in_lanes(run, at, pes, row)
+        if passed:
+            return [(self._goto(run, at + passed, counters), pes)]
         if waits is not None:
+            self._leave_lanes()
             self._pay()
             if moves.wait_all(self._tables.records_at, pes.pes, waits, row):
                 self._count(row)
@@ -393,13 +451,18 @@ class Scheduler:
         following = (run.number, at + 1, counters[: len(run.linear.loops[at + 1])])
         result = []
         for call in calls:
+            if call.move is not None and self._launch_in_lanes(call, row):
+                self._metrics.executed(row, call)
+                result.append((following, call.pes))
+                continue
             if call.fabric:
+                self._leave_lanes()
                 self._pay()
                 call.run(row)
                 self._count(row)
             else:
                 call.run(row)
-                self._owe(call.pes, call.cycles, row)
+                self._owe(call.pes, call.cycles, row, call.events)
             if self._counters[C_ERROR] != 0:
                 self._check()
             self._metrics.executed(row, call)
@@ -409,6 +472,13 @@ class Scheduler:
         if len(result) > 1:
             return [(following, self._sets.union([part for _, part in result]))]
         return result
+
+    def _launch_in_lanes(self, call: Prepared, row: int) -> bool:
+        if self._lanes is None or not self._lanes.launch(call, row, self.blocked, self._owed_with(call.pes, row)):
+            return False
+        self._owed = 0
+        self._count(row)
+        return True
 
     def _after(self, call: Prepared, following: Place) -> PeSet | None:
         """Members of a call that go on at once; the others get tickets, and those it woke go on elsewhere."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from meshrt.engines.batched.critical import SCRATCH, WORD_KINDS
 from meshrt.engines.batched.records import (
     A_CELLS,
     A_CHANNELS,
@@ -15,19 +16,26 @@ from meshrt.engines.batched.records import (
     A_EXITS,
     A_GROUPS,
     A_LINKS,
+    A_MESSAGE_EVENTS,
     A_MESSAGES,
     A_METRICS,
     A_NEIGHBOURS,
     A_NODES,
     A_PARKED,
+    A_PE_EVENTS,
     A_PES,
     A_PLACES,
     A_POOLS,
+    A_ROUTES,
+    A_SCRATCH_EVENTS,
+    A_SEND_EVENTS,
+    A_SLOT_EVENTS,
     A_SLOTS,
     A_STACK,
     A_SWITCHED,
     A_VIEWS,
     A_WOKEN,
+    A_WORD_EVENTS,
     A_WORK,
     B_COLOR_LIMIT,
     B_COLORS,
@@ -36,6 +44,7 @@ from meshrt.engines.batched.records import (
     B_MESSAGES_END,
     B_NODES_END,
     B_PES,
+    B_STACK,
     B_WORK_MASK,
     C_MEMORY_TOP,
     C_MESSAGE_TOP,
@@ -54,10 +63,10 @@ from meshrt.engines.batched.records import (
     PORTS,
     Q_SIZE,
     SIDES,
-    STACK_DEPTH,
     T_SIZE,
     V_SIZE,
     X_ASYNC_MOVES,
+    X_EVENTS,
     X_HOP,
     X_INPUT_QUEUES,
     X_ISSUE,
@@ -114,6 +123,13 @@ _STARTS = MappingProxyType(
         "nodes": A_NODES,
         "cells": A_CELLS,
         "pools": A_POOLS,
+        "routes": A_ROUTES,
+        "pe_events": A_PE_EVENTS,
+        "slot_events": A_SLOT_EVENTS,
+        "message_events": A_MESSAGE_EVENTS,
+        "send_events": A_SEND_EVENTS,
+        "scratch_events": A_SCRATCH_EVENTS,
+        "word_events": A_WORD_EVENTS,
     }
 )
 _NUMBERS = MappingProxyType(
@@ -161,6 +177,7 @@ class Tables:
     slots: np.ndarray
     cells: np.ndarray
     pools: np.ndarray
+    routes: np.ndarray
     parked: np.ndarray
     links: np.ndarray
     places: np.ndarray
@@ -170,6 +187,12 @@ class Tables:
     exits: np.ndarray
     woken: np.ndarray
     color_numbers: np.ndarray
+    pe_events: np.ndarray
+    slot_events: np.ndarray
+    message_events: np.ndarray
+    send_events: np.ndarray
+    scratch_events: np.ndarray
+    word_events: np.ndarray
 
     def extent(self, name: str) -> slice:
         """Where a table lies in ``records``."""
@@ -189,11 +212,13 @@ def make_tables(
     host_elements: int,
     place_count: int,
     values: bool = True,
+    event_size: int = 0,
 ) -> Tables:
     """Fresh state: empty queues, no routes, clocks at 0. ``colors`` are those of the program, in ascending order.
 
     Memory holds ``sram_elements`` of buffers, then messages; those of the host take ``host_elements``.
-    Without ``values`` there is no memory: only time is kept.
+    Without ``values`` there is no memory: only time is kept. ``event_size`` is that of the
+    vectors of :mod:`.critical`, 0 where none are kept.
     """
     pes = sum(region.width * region.height for region in regions)
     count = max(1, len(colors))
@@ -217,11 +242,18 @@ def make_tables(
         "places": (place_count, O_SIZE),
         "metrics": (METRIC_ROWS, T_SIZE),
         "pools": (_POOLS, 1),
+        "routes": (count * pes, 1),
+        "pe_events": (pes, event_size),
+        "slot_events": ((handle_count + 1) * pes, event_size),
+        "message_events": (messages, 2 * event_size),
+        "send_events": (nodes, event_size),
+        "scratch_events": (SCRATCH, event_size),
+        "word_events": (WORD_KINDS, event_size),
         "views": (_VIEWS, V_SIZE),
         "groups": (_GROUPS, G_SIZE),
         "woken": (pes, 1),
         "work": (work, 1),
-        "stack": (STACK_DEPTH, Q_SIZE),
+        "stack": (pes + 1, Q_SIZE),
         "color_numbers": (color_limit, 1),
         "switched": (count, 1),
     }
@@ -254,6 +286,8 @@ def make_tables(
     header[C_NODE_TOP] = starts["nodes"]
     header[C_MEMORY_TOP] = sram_elements if values else 0
     header[X_VALUES] = int(values)
+    header[X_EVENTS] = int(event_size > 0)
+    header[B_STACK] = pes + 1
     for name, field in _NUMBERS.items():
         header[field] = getattr(target, name)
     table["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
@@ -261,7 +295,8 @@ def make_tables(
     for dense, color in enumerate(colors):
         table["color_numbers"][color] = dense
     table["switched"][: len(switched), 0] = switched
-    flat = ("cells", "pools", "exits", "woken", "color_numbers")
+    vectors = ("pe_events", "slot_events", "message_events", "send_events", "scratch_events", "word_events")
+    flat = ("cells", "pools", "routes", "exits", "woken", "color_numbers")
     kept = ("pes", "channels", "slots", "parked", "links", "places", "metrics", "views", "groups")
     return Tables(
         memory_at=memory.ctypes.data,
@@ -276,6 +311,7 @@ def make_tables(
         starts=starts,
         **{name: table[name][:, 0] for name in flat},
         **{name: table[name] for name in kept},
+        **{name: table[name] for name in vectors},
     )
 
 

@@ -11,11 +11,11 @@ from meshrt.engines.batched.records import (
     A_LINKS,
     A_NEIGHBOURS,
     A_PES,
+    A_ROUTES,
     A_SWITCHED,
     B_COLOR_LIMIT,
     B_PES,
     E_SIZE,
-    F_CONFIG,
     F_SIZE,
     L_SIZE,
     RAMP,
@@ -69,7 +69,7 @@ def trace(records_at, pes, colors, paths):
             continue
         router, port, hops = np.int64(pes[i]), RAMP, 0
         while hops <= MOST_HOPS:
-            config = r[r[A_CHANNELS] + (dense * r[B_PES] + router) * F_SIZE + F_CONFIG]
+            config = r[r[A_ROUTES] + dense * r[B_PES] + router]
             to = config >> 3
             if (config & 7) != port + 1:
                 break

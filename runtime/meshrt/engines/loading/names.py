@@ -19,12 +19,19 @@ class RegionNames:
         self.scalars = dict(scalars)
         ys, xs = np.divmod(np.arange(region.width * region.height, dtype=np.int64), region.width)
         self.per_pe: dict[str, np.ndarray] = {"x": xs, "y": ys}
+        #: Where a parameter has a value, of those that some PEs lack; elsewhere ``per_pe`` holds 0 for it.
+        self.known: dict[str, np.ndarray] = {}
         for param in region.params:
             inside = rect_mask(param.rect, xs, ys)
             values = self.per_pe.setdefault(param.name, np.zeros(len(xs), np.int64)).copy()
             bindings = {name: array[inside] for name, array in self.per_pe.items()}
             values[inside] = evaluate(param.value, {**bindings, **self.scalars}, self.tables)
             self.per_pe[param.name] = values
+            known = inside | self.known.get(param.name, False)
+            if known.all():
+                self.known.pop(param.name, None)
+            else:
+                self.known[param.name] = known
 
 
 def rect_mask(rect: Rect, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:

@@ -188,3 +188,22 @@ def is_below(s, counter, e, pe):
         s[H_ALIVE] = kept
         s[H_CANDIDATE] = mine
     return below
+
+
+@internal
+def rest_of(s, e, pe, counter, period):
+    """Rounds left to the stop, less whole periods. Candidates for which this differs leave the class."""
+    rest = max(0, value_now(s, e, pe) - counter) % period
+    if s[e] == OF_SCALARS:
+        mine = s[H_CANDIDATE]
+        kept = 0
+        for i in range(s[H_ALIVE]):
+            other = s[s[A_ALIVE] + i]
+            s[H_CANDIDATE] = other
+            theirs = max(0, run_bytecode(s, s[e + 1], pe) - counter) % period
+            if other == mine or (theirs == rest and s[H_FAILED] == NO_ERROR):
+                s[s[A_ALIVE] + kept] = other
+                kept += 1
+        s[H_ALIVE] = kept
+        s[H_CANDIDATE] = mine
+    return rest

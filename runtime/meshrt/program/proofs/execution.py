@@ -8,12 +8,14 @@ import numpy as np
 
 from meshrt.program.proofs.induction import Induction, NotPeriodic
 from meshrt.program.proofs.loading import Prepared, fresh_state
-from meshrt.program.proofs.processes import resume, run
+from meshrt.program.proofs.processes import resume, run, run_alone
 from meshrt.program.proofs.records import (
+    ENDED,
     H_ALIVE,
     H_ENDED,
     H_ERROR,
     H_PES,
+    H_READY_TAIL,
     H_STEPS,
     P_STATUS,
     PAUSED,
@@ -56,6 +58,15 @@ def execute(
         decided = s[state.starts["alive"] :][: s[H_ALIVE]].copy()
         return Outcome(state, decided, complete, why, induction.skipped)
 
+    fresh, ready, ended = state.pes.copy(), s[H_READY_TAIL], s[H_ENDED]
+    for pe in range(state.layout.pes):
+        if not s[H_ERROR] and state.pes[pe, P_STATUS] != ENDED:
+            run_alone(s, state.starts["pes"] + pe * state.layout.pe_size)
+    if s[H_ERROR]:
+        return outcome(True)
+    # Now all of them with the fabric between them.
+    state.pes[:] = fresh
+    s[H_READY_TAIL], s[H_ENDED] = ready, ended
     while not s[H_ERROR]:
         while run(s, _BREATH):
             progress.advance(done + int(s[H_STEPS]))

@@ -37,6 +37,8 @@ from meshrt.program.proofs.records import (
     ERROR_SPLIT,
     ERROR_STALE,
     ERROR_TABLE,
+    ERROR_UNTIL,
+    F_CALL,
     F_COLOR,
     F_EARLIER,
     F_INPUT,
@@ -172,6 +174,7 @@ class Explainer:
             ERROR_DIVISION: lambda: ("M0521", f"an index expression divides by zero on {at}"),
             ERROR_TABLE: lambda: ("M0520", f"an index expression reads outside a table on {at}"),
             ERROR_EXTENT: lambda: ("M0523", f"{opcode} on {at} moves {a} elements"),
+            ERROR_UNTIL: lambda: ("M0360", f"the rounds of an until on {at} leave its buffers differently"),
             ERROR_PENDING: lambda: (
                 "M0360",
                 f"more than {a} changes of one route on {at} may wait for words of the PE itself",
@@ -289,19 +292,22 @@ class Explainer:
         for f, port in self._refused():
             if port < 4 and self._state.channels[f, F_EARLIER] >> port & 1:
                 word = int(self._state.queues[f, port, 1])
-                pe = self._state.pe_number(int(self._state.channels[f, F_PE]))
-                color = int(self._state.channels[f, F_COLOR])
-                return self._found(
-                    "M0504",
-                    f"the route of color {color} at {self.pes([pe])} may change under words that {self._sender(word)} "
-                    "sent",
-                    0,
-                    notes=[
-                        f"the words come through port {_PORT_NAMES[port]}; whether they come before or after the "
-                        "change depends on timing"
-                    ],
-                )
+                return self.race(f, f"words that {self._sender(word)} sent, through port {_PORT_NAMES[port]}")
         return None
+
+    def race(self, f: int, words: str = "words of other PEs") -> Diagnostic:
+        """A route changes under words whose passing it does not wait for."""
+        channel = self._state.channels[f]
+        pe = self._state.pe_number(int(channel[F_PE]))
+        call = int(channel[F_CALL])
+        rewriter = self._call((call - int(self._s[A_CALLS])) // C_SIZE) if call else None
+        return self._found(
+            "M0504",
+            f"the route of color {int(channel[F_COLOR])} at {self.pes([pe])} may change under {words}",
+            rewriter.line if rewriter is not None else 0,
+            "route",
+            notes=["whether they pass before or after the change depends on timing"],
+        )
 
     def _parked(self) -> list[str]:
         groups: dict[tuple[int, int, int, int], list[int]] = {}

@@ -31,7 +31,10 @@ from meshrt.program.proofs.records import (
     F_EARLIER,
     F_EPOCH,
     F_EXITS,
+    F_GUARDED,
     F_INPUT,
+    F_LAZY,
+    F_LOG,
     F_OUTPUTS,
     F_PASSED,
     F_PE,
@@ -48,9 +51,11 @@ from meshrt.program.proofs.records import (
     H_CAPACITY,
     H_ERROR,
     H_GUARDED,
+    H_LOCAL,
     H_QUEUE,
     H_READY_MASK,
     H_READY_TAIL,
+    H_RELEASED,
     H_WORD_BYTES,
     H_WORDS,
     H_WORK_HEAD,
@@ -58,6 +63,8 @@ from meshrt.program.proofs.records import (
     H_WORK_TAIL,
     IDLE,
     INBOX,
+    LAZY_WORDS,
+    LOG_MASK,
     M_CALL,
     M_DTYPE,
     M_HANDLE,
@@ -104,6 +111,7 @@ def add_work(s, f):
 def wake(s, pe):
     """A PE can go on."""
     s[pe + P_STATUS] = RUNNING
+    s[pe + P_ON] = 0
     s[s[A_READY] + (s[H_READY_TAIL] & s[H_READY_MASK])] = pe
     s[H_READY_TAIL] += 1
 
@@ -147,7 +155,7 @@ def words_of(s, n, dtype):
 def release(s, m, pe):
     """The PE has waited for move m, or the move was a blocking one."""
     s[m + M_STATE] = IDLE
-    if s[m + M_HANDLE] >= 0:
+    if s[m + M_HANDLE] >= 0 and s[H_LOCAL]:
         s[pe + P_MOVES] -= 1
         if s[m + M_KIND] != SEND:
             s[pe + P_IN] -= 1
@@ -212,6 +220,8 @@ def configure(s, f, side, outputs):
         # Words of another PE have passed: did they surely, before the change?
         if s[f + F_PASSED] > 0:
             s[H_GUARDED] += 1
+            s[f + F_GUARDED] = 1
+    s[f + F_LOG] = (s[f + F_LOG] * 1000003 + s[f + F_PASSED] + 1) & LOG_MASK
     s[f + F_PASSED] = 0
     s[f + F_EPOCH] += 1
     s[f + F_INPUT] = side
@@ -258,6 +268,8 @@ def forward(s, f):
         return False
     if side == RAMP and s[f + F_PENDING] > 0:
         n = min(n, s[s[f + F_CHANGES] + G_WORDS])
+    if side != RAMP and s[f + F_LAZY] == LAZY_WORDS:
+        n = min(n, s[H_RELEASED])
     capacity, outputs = s[H_CAPACITY], s[f + F_OUTPUTS]
     inbox = queue(s, f, INBOX)
     for out in range(SIDES):
@@ -291,7 +303,9 @@ def forward(s, f):
     else:
         if s[f + F_EARLIER] >> side & 1:
             s[H_GUARDED] += 1
-        s[f + F_PASSED] = 1
+            s[f + F_GUARDED] = 1
+        if s[f + F_CHANGES] != 0:
+            s[f + F_PASSED] += n
         if s[f + F_BEYOND + side] != 0:
             add_work(s, s[f + F_BEYOND + side])
     return True

@@ -21,6 +21,9 @@ from meshrt.program.proofs.records import (
     AGAIN,
     F_CHANGES,
     F_EPOCH,
+    F_LAST_RECEIVER,
+    F_LAST_SENDER,
+    F_PASSED,
     F_PENDING,
     F_QUEUED,
     G_SIZE,
@@ -92,10 +95,12 @@ class Induction:
 
     def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
         layout = state.layout
-        pes = state.pes[:, : layout.live_at + layout.live].copy()
+        pes = state.pes[:, : layout.names_at].copy()
         pes[paused, places] = 0
         channels = state.channels[:, :F_EPOCH].copy()
-        channels[:, F_QUEUED] = 0
+        # Where a line ends follows from its moves; an empty one keeps an old end.
+        channels[:, F_PASSED] = channels[:, F_PASSED] > 0
+        channels[:, [F_QUEUED, F_LAST_RECEIVER, F_LAST_SENDER]] = 0
         full = np.argwhere(state.queues[:, :, 0] > 0)
         words = state.queues[full[:, 0], full[:, 1]]
         words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0

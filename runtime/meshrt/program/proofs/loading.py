@@ -57,6 +57,8 @@ from meshrt.program.proofs.records import (
     H_GRIDS,
     H_HANDLES,
     H_INPUT_QUEUES,
+    H_KEPT,
+    H_KEPT_SIZE,
     H_LIVE,
     H_LIVE_WIDTH,
     H_MOVES,
@@ -108,8 +110,9 @@ from meshrt.target import Target
 class Prepared:
     """A region made ready for proofs on a target: what does not change between executions.
 
-    ``colors`` are those that the region speaks of, in ascending order; channels count them in this order.
-    ``counts`` has the number of the expression of each host port's count.
+    ``colors`` are those that the region speaks of, in ascending order; channels count them in this order;
+    ``rewritten`` are those whose routes the code may change. ``counts`` has the number of the expression of each host
+    port's count.
     """
 
     region: Region
@@ -118,12 +121,8 @@ class Prepared:
     buffers: Buffers
     skeleton: Skeleton
     colors: tuple[int, ...]
+    rewritten: tuple[int, ...]
     counts: tuple[int, ...]
-
-    @property
-    def rewrites(self) -> bool:
-        """Whether the code rewrites routes."""
-        return any(i is not None and i.opcode == "route" for i in self.skeleton.called)
 
 
 def prepare(region: Region, target: Target) -> Prepared:
@@ -132,13 +131,15 @@ def prepare(region: Region, target: Target) -> Prepared:
     skeleton = Skeleton(region, expressions, buffers)
     counts = tuple(expressions.number(port.count, {}) for port in region.ports)
     colors = {route.color for route in region.routes} | {port.color for port in region.ports}
+    rewritten: set[int] = set()
     for code in region.codes:
         for instruction in instructions_in(code.body):
             color = instruction.option("color")
             if instruction.opcode == "route":
                 # A computed color may be any.
-                colors |= {color.value} if isinstance(color, Int) else set(range(target.colors))
-    return Prepared(region, target, expressions, buffers, skeleton, tuple(sorted(colors)), counts)
+                rewritten |= {color.value} if isinstance(color, Int) else set(range(target.colors))
+    known = tuple(sorted(colors | rewritten))
+    return Prepared(region, target, expressions, buffers, skeleton, known, tuple(sorted(rewritten)), counts)
 
 
 def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -> State:
@@ -168,7 +169,7 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         "sinks": ports * X_SIZE,
         "sources": ports * U_SIZE,
         "scratch": M_SIZE,
-        "changes": channels * MOST_PENDING * G_SIZE if prepared.rewrites else 0,
+        "changes": pes * len(prepared.rewritten) * MOST_PENDING * G_SIZE,
         "pes": pes * layout.pe_size,
         "channels": channels * layout.channel_size,
     }
@@ -200,7 +201,7 @@ def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int) ->
 
     pes = table("pes", layout.pes, layout.pe_size)
     channels = table("channels", layout.pes * layout.colors, layout.channel_size)
-    moves = pes[:, layout.moves_at :].reshape(layout.pes, layout.handles + 1, M_SIZE)
+    moves = pes[:, layout.moves_at : layout.kept_at].reshape(layout.pes, layout.handles + 1, M_SIZE)
     queues = channels[:, F_QUEUES:].reshape(len(channels), QUEUES, layout.queue_size)
     sinks, sources = table("sinks", ports, X_SIZE), table("sources", ports, U_SIZE)
     assert np.shares_memory(moves, s) and (not queues.size or np.shares_memory(queues, s))
@@ -253,6 +254,8 @@ def _fill_header(prepared: Prepared, state: State, candidates: np.ndarray, alive
         H_LIVE: layout.live_at,
         H_GRIDS: layout.grids_at,
         H_MOVES: layout.moves_at,
+        H_KEPT: layout.kept_at,
+        H_KEPT_SIZE: layout.kept_size,
         H_PE_SIZE: layout.pe_size,
         H_CHANNEL_SIZE: layout.channel_size,
         H_QUEUE: layout.queue_size,
@@ -309,10 +312,10 @@ def _fill_channels(prepared: Prepared, state: State) -> None:
     sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
     for side, beyond in enumerate(sides):
         channels[..., F_BEYOND + side] = beyond
-    if prepared.rewrites:
-        changes = starts["changes"] + np.arange(len(state.channels)) * (MOST_PENDING * G_SIZE)
-        channels[..., F_CHANGES] = changes.reshape(shape)
     numbers = {color: i for i, color in enumerate(prepared.colors)}
+    for i, color in enumerate(prepared.rewritten):
+        changes = starts["changes"] + (i * layout.pes + np.arange(layout.pes)) * (MOST_PENDING * G_SIZE)
+        channels[:, :, numbers[color], F_CHANGES] = changes.reshape(shape[:2])
     for route in region.routes:
         here = channels[(*rect_slices(route.rect), numbers[route.color])]
         here[..., F_INPUT] = PORT_NUMBERS[route.source]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from meshrt.program.proofs.compiled import internal, native
-from meshrt.program.proofs.evaluation import fail, is_below, value_of
-from meshrt.program.proofs.fabric import add_work, configure, release, settle, wake, words_of
+from meshrt.program.proofs.evaluation import fail, is_below, rest_of, value_of
+from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
     A_COLORS,
@@ -35,10 +35,13 @@ from meshrt.program.proofs.records import (
     ERROR_INPUT_QUEUES,
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
+    ERROR_UNTIL,
     F_BEHIND,
+    F_CALL,
     F_CHANGES,
     F_LAST_RECEIVER,
     F_LAST_SENDER,
+    F_LAZY,
     F_PENDING,
     F_RECEIVERS,
     F_SENDERS,
@@ -54,19 +57,35 @@ from meshrt.program.proofs.records import (
     H_ERROR,
     H_HANDLES,
     H_INPUT_QUEUES,
+    H_KEPT,
+    H_KEPT_SIZE,
+    H_LAZY,
+    H_LOCAL,
     H_MOVES,
     H_NAMES,
+    H_NO_STOPS,
     H_OUTPUT_QUEUES,
     H_PE_SIZE,
     H_PES,
     H_READY_HEAD,
     H_READY_MASK,
     H_READY_TAIL,
+    H_RELEASED,
     H_REWRITES,
     H_STEPS,
+    H_WAITING_PE,
+    H_WAITING_STEP,
     HEAD,
     IDLE,
     JUMP,
+    KEPT_AT,
+    KEPT_DONE,
+    KEPT_LEFT,
+    KEPT_NONE,
+    KEPT_ROUNDS,
+    KEPT_STATE,
+    LAZY_ROUTE,
+    LAZY_WORDS,
     LOCAL,
     M_CALL,
     M_DTYPE,
@@ -83,6 +102,7 @@ from meshrt.program.proofs.records import (
     NO_ERROR,
     O_NAME,
     O_SIZE,
+    ON_WITHOUT_LOOKING,
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
@@ -161,10 +181,31 @@ def line_up(s, m, f, out, kind):
 
 
 @internal
+def hold(s, c, pe, step):
+    """A PE that runs alone starts the move of call c: what it touches and holds."""
+    o, kind, handle = s[c + C_OPERAND], s[c + C_KIND], s[c + C_HANDLE]
+    touch(s, o, pe)
+    if handle < 0 or s[H_ERROR] != NO_ERROR:
+        return
+    m = move_of(s, pe, handle)
+    if s[m + M_STATE] != IDLE:
+        fail(s, ERROR_HANDLE_BUSY, pe, step, handle, 0, 0)
+    note_view(s, m, o, pe)
+    s[m + M_CALL] = c
+    s[m + M_KIND] = kind
+    s[m + M_STATE] = DONE
+    s[pe + P_MOVES] += 1
+    if kind != SEND:
+        s[pe + P_IN] += 1
+    if kind != RECV:
+        s[pe + P_OUT] += 1
+    check_limits(s, pe, step)
+
+
+@internal
 def start_move(s, c, pe, step):
     """A PE starts the move of call c."""
     o = s[c + C_OPERAND]
-    touch(s, o, pe)
     kind, handle = s[c + C_KIND], s[c + C_HANDLE]
     m = move_of(s, pe, handle)
     if s[m + M_STATE] != IDLE:
@@ -182,14 +223,6 @@ def start_move(s, c, pe, step):
     if n < 0:
         fail(s, ERROR_EXTENT, pe, step, n, 0, 0)
         return
-    if handle >= 0:
-        note_view(s, m, o, pe)
-        s[pe + P_MOVES] += 1
-        if kind != SEND:
-            s[pe + P_IN] += 1
-        if kind != RECV:
-            s[pe + P_OUT] += 1
-        check_limits(s, pe, step)
     s[m + M_CALL] = c
     s[m + M_KIND] = kind
     s[m + M_IN] = f
@@ -212,6 +245,7 @@ def rewrite(s, c, pe, step):
     if f == 0:
         return
     s[H_REWRITES] += 1
+    s[f + F_CALL] = c
     waiting, behind = s[f + F_PENDING], s[f + F_BEHIND]
     if waiting == 0 and behind == 0:
         configure(s, f, s[c + C_INPUT], s[c + C_OUTPUTS])
@@ -240,14 +274,93 @@ def block(s, pe, m):
 
 
 @internal
+def rotate(s, a, b, pe):
+    """Exchange two buffers of a PE."""
+    touch(s, a, pe)
+    touch(s, b, pe)
+    first, second = pe + s[H_NAMES] + s[a + O_NAME], pe + s[H_NAMES] + s[b + O_NAME]
+    s[first], s[second] = s[second], s[first]
+
+
+@internal
+def as_before(s, kept, pe):
+    """Whether the buffers of a PE are as it remembers them."""
+    same = True
+    for i in range(s[H_KEPT_SIZE] - KEPT_STATE):
+        same &= s[kept + KEPT_STATE + i] == s[pe + s[H_NAMES] + i]
+    return same
+
+
+@internal
+def remember(s, kept, pe):
+    """Remember the buffers of a PE in this round."""
+    for i in range(s[H_KEPT_SIZE] - KEPT_STATE):
+        s[kept + KEPT_STATE + i] = s[pe + s[H_NAMES] + i]
+    s[kept + KEPT_AT] = s[kept + KEPT_ROUNDS]
+
+
+@internal
+def count_down(s, kept, pe):
+    """Another round, or the end of the loop."""
+    if s[kept + KEPT_LEFT] == 0:
+        s[pe + P_EXIT] = 1
+    else:
+        s[kept + KEPT_LEFT] -= 1
+        s[pe + P_GO] = ON_WITHOUT_LOOKING
+
+
+@internal
+def recall(s, at, pe):
+    """The head of a loop whose counter decides nothing: rounds that repeat what the buffers went through are skipped.
+
+    The state is remembered in rounds 0, 1, 2, 4, 8, .. (Brent's way of finding a period).
+    """
+    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+    rounds, since = s[kept + KEPT_ROUNDS], s[kept + KEPT_AT]
+    s[kept + KEPT_ROUNDS] += 1
+    if since == KEPT_DONE:
+        count_down(s, kept, pe)
+        return
+    if s[pe + P_MOVES] > 0:
+        return
+    if since != KEPT_NONE and as_before(s, kept, pe):
+        # Whatever the stop, the rounds that are left come down to fewer than a period.
+        counter = s[pe + P_COUNTERS + s[at + S_A]]
+        s[kept + KEPT_LEFT] = rest_of(s, s[at + S_B], pe, counter, rounds - since)
+        s[kept + KEPT_AT] = KEPT_DONE
+        count_down(s, kept, pe)
+    elif since == KEPT_NONE or rounds >= 2 * since:
+        s[kept + KEPT_ROUNDS] -= 1
+        remember(s, kept, pe)
+        s[kept + KEPT_ROUNDS] += 1
+
+
+@internal
+def recall_again(s, at, pe):
+    """The end of an ``until`` body: a second round must leave the buffers as the first."""
+    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+    if s[kept + KEPT_AT] == KEPT_NONE:
+        remember(s, kept, pe)
+        s[pe + P_GO] = 1
+    else:
+        if s[pe + P_MOVES] > 0 or not as_before(s, kept, pe):
+            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
+        s[pe + P_EXIT] = 1
+
+
+@internal
 def enter_round(s, at, pe):
     """The head of a loop: gives the step that follows, or the head itself where the PE stops there."""
-    free = s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0
-    if s[at + S_D] == STOPPING and free:
-        s[pe + P_STATUS] = PAUSED
-        return at
+    if s[at + S_D] == STOPPING:
+        if s[H_LOCAL]:
+            recall(s, at, pe)
+        elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0 and not s[H_NO_STOPS]:
+            s[pe + P_STATUS] = PAUSED
+            return at
     counter = pe + P_COUNTERS + s[at + S_A]
-    leaves = s[pe + P_EXIT] == 1 or not is_below(s, s[counter], s[at + S_B], pe)
+    leaves = s[pe + P_EXIT] == 1
+    if not leaves and s[pe + P_GO] != ON_WITHOUT_LOOKING:
+        leaves = not is_below(s, s[counter], s[at + S_B], pe)
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     if leaves:
@@ -260,7 +373,9 @@ def enter_round(s, at, pe):
 def end_round(s, at, pe):
     """The end of an ``until`` body: gives the step that follows, or this one where the PE stops there."""
     following = at + S_SIZE
-    if s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
+    if s[H_LOCAL]:
+        recall_again(s, at, pe)
+    elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
         s[pe + P_STATUS] = PAUSED
         return at
     counter = pe + P_COUNTERS + s[at + S_A]
@@ -280,13 +395,17 @@ def step(s, at, pe):
     kind, a, b = s[at + S_KIND], s[at + S_A], s[at + S_B]
     following = at + S_SIZE
     if kind == TOUCH:
-        for o in range(a, b, O_SIZE):
-            touch(s, o, pe)
+        if s[H_LOCAL]:
+            for o in range(a, b, O_SIZE):
+                touch(s, o, pe)
     elif kind == MOVE:
-        start_move(s, a, pe, at)
-        settle(s)
-        if s[a + C_HANDLE] < 0:
-            block(s, pe, move_of(s, pe, -1))
+        if s[H_LOCAL]:
+            hold(s, a, pe, at)
+        else:
+            start_move(s, a, pe, at)
+            settle(s)
+            if s[a + C_HANDLE] < 0:
+                block(s, pe, move_of(s, pe, -1))
     elif kind == WAIT:
         m = move_of(s, pe, a)
         if s[m + M_STATE] == IDLE:
@@ -308,14 +427,22 @@ def step(s, at, pe):
         following = a
     elif kind == ENTER:
         s[pe + P_COUNTERS + a] = value_of(s, b, pe)
+        kept = pe + s[H_KEPT] + a * s[H_KEPT_SIZE]
+        s[kept + KEPT_ROUNDS] = 0
+        s[kept + KEPT_AT] = KEPT_NONE
     elif kind == ROTATE:
-        touch(s, a, pe)
-        touch(s, a + O_SIZE, pe)
-        first, second = pe + s[H_NAMES] + s[a + O_NAME], pe + s[H_NAMES] + s[a + O_SIZE + O_NAME]
-        s[first], s[second] = s[second], s[first]
+        if s[H_LOCAL]:
+            rotate(s, a, a + O_SIZE, pe)
     elif kind == ROUTE:
-        rewrite(s, a, pe, at)
-        settle(s)
+        if not s[H_LOCAL]:
+            f = channel_of(s, s[a + C_COLOR], pe, at)
+            if f != 0 and s[f + F_LAZY] == LAZY_ROUTE:
+                s[pe + P_STATUS] = BLOCKED
+                s[H_WAITING_PE] = pe
+                s[H_WAITING_STEP] = at
+            else:
+                rewrite(s, a, pe, at)
+                settle(s)
     elif kind == AGAIN:
         following = end_round(s, at, pe)
     elif kind == END:
@@ -324,12 +451,40 @@ def step(s, at, pe):
     return following
 
 
+@internal
+def do_lazily(s):
+    """Nothing else can go on: let the lazy channel do one thing; gives whether it did."""
+    f = s[H_LAZY]
+    if f == 0:
+        return False
+    if s[H_WAITING_PE] != 0:
+        pe, at = s[H_WAITING_PE], s[H_WAITING_STEP]
+        s[H_WAITING_PE] = 0
+        rewrite(s, s[at + S_A], pe, at)
+        wake(s, pe)
+        settle(s)
+        return True
+    if s[f + F_LAZY] == LAZY_WORDS:
+        s[H_RELEASED] = 1
+        moved = forward(s, f)
+        s[H_RELEASED] = 0
+        if moved:
+            add_work(s, f)
+            settle(s)
+        return moved
+    return False
+
+
 @native
 def run(s, budget):
     """Run all that can run, for about so many steps; gives whether something is left to run."""
     stop = s[H_STEPS] + budget
     settle(s)
-    while s[H_ERROR] == NO_ERROR and s[H_READY_HEAD] < s[H_READY_TAIL]:
+    while s[H_ERROR] == NO_ERROR:
+        if s[H_READY_HEAD] == s[H_READY_TAIL]:
+            if do_lazily(s):
+                continue
+            return False
         if s[H_STEPS] >= stop:
             return True
         pe = s[s[A_READY] + (s[H_READY_HEAD] & s[H_READY_MASK])]
@@ -338,6 +493,16 @@ def run(s, budget):
             s[H_STEPS] += 1
             s[pe + P_STEP] = step(s, s[pe + P_STEP], pe)
     return False
+
+
+@native
+def run_alone(s, pe):
+    """Run one PE from beginning to end as if words were always there; its buffers and handles are looked at."""
+    s[H_LOCAL] = 1
+    while s[pe + P_STATUS] == RUNNING and s[H_ERROR] == NO_ERROR:
+        s[H_STEPS] += 1
+        s[pe + P_STEP] = step(s, s[pe + P_STEP], pe)
+    s[H_LOCAL] = 0
 
 
 @native

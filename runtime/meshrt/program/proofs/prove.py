@@ -11,7 +11,8 @@ from meshrt.diagnostics.source_text import NO_TEXT, SourceText
 from meshrt.program.model import Program, Region
 from meshrt.program.proofs.execution import Outcome, execute
 from meshrt.program.proofs.explain import Explainer
-from meshrt.program.proofs.loading import prepare
+from meshrt.program.proofs.loading import Prepared, prepare
+from meshrt.program.proofs.races import racing
 from meshrt.program.proofs.records import H_ERROR, H_GUARDED, H_WORDS
 from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe
 from meshrt.progress import Progress
@@ -79,7 +80,8 @@ def _prove_region(
         outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, steps)
         decided = outcome.decided
         values = describe(region.scalars, candidates[decided])
-        finding = _finding(outcome, Explainer(prepared, outcome.state, source, values, several), region, source, values)
+        explain = Explainer(prepared, outcome.state, source, values, several)
+        finding = _finding(outcome, explain, prepared, candidates, source, values)
         if finding is not None:
             findings.append(finding)
         classes += 1
@@ -92,15 +94,19 @@ def _prove_region(
 
 
 def _finding(
-    outcome: Outcome, explain: Explainer, region: Region, source: SourceText, values: str
+    outcome: Outcome, explain: Explainer, prepared: Prepared, candidates: np.ndarray, source: SourceText, values: str
 ) -> Diagnostic | None:
+    region = prepared.region
     if not outcome.complete:
         return _unproven(region, source, outcome.why, values)
     if outcome.state.s[H_ERROR]:
         return explain.error()
     ending = explain.ending()
     if ending is None and outcome.state.s[H_GUARDED]:
-        return _unproven(region, source, "it rewrites routes that words of other PEs have used", values)
+        channel, why = racing(prepared, candidates, outcome.decided, outcome.state)
+        if channel is not None:
+            return explain.race(channel)
+        return _unproven(region, source, why, values) if why else None
     return ending
 
 

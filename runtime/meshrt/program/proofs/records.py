@@ -73,9 +73,11 @@ CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
     GE,
 ) = range(21)
 
-# Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do.
+# Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do
+# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop).
 P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_COUNTERS = range(11)
 RUNNING, BLOCKED, PAUSED, ENDED = range(4)
+ON_WITHOUT_LOOKING = 2
 
 # Columns of a move.
 (
@@ -117,15 +119,26 @@ IDLE, FLYING, DONE = range(3)
     F_PASSED,
     F_EARLIER,
     F_EPOCH,
+    F_LOG,
+    F_GUARDED,
+    F_CALL,
+    F_LAZY,
     F_PE,
     F_COLOR,
     F_BEYOND,
-) = range(17)
+) = range(21)
 F_EXITS = F_BEYOND + SIDES
 F_QUEUES = F_EXITS + SIDES
+# F_LAZY: everything else goes before the words of other PEs here, or before the next change of this route.
+AT_ONCE, LAZY_WORDS, LAZY_ROUTE = range(3)
 # Route changes that wait for own words (from F_CHANGES on): words still to pass, input, outputs.
 MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
+
+# What a PE keeps for each loop around it while it runs alone: rounds so far, the round of which it remembers the state
+# (KEPT_NONE, KEPT_DONE), how many rounds are left once all others are known to be alike, and that state.
+KEPT_ROUNDS, KEPT_AT, KEPT_LEFT, KEPT_STATE = range(4)
+KEPT_NONE, KEPT_DONE = -1, -2
 
 # Host sources and sinks.
 U_SIDE, U_LEFT, U_DTYPE, U_NEXT, U_PORT, U_CHANNEL, U_SIZE = range(7)
@@ -172,6 +185,14 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     H_QUEUE,
     H_LIVE_WIDTH,
     H_SCRATCH,
+    H_LOCAL,
+    H_KEPT,
+    H_KEPT_SIZE,
+    H_NO_STOPS,
+    H_LAZY,
+    H_RELEASED,
+    H_WAITING_PE,
+    H_WAITING_STEP,
     A_PES,
     A_CHANNELS,
     A_STEPS,
@@ -193,7 +214,7 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     A_SOURCES,
     A_CHANGES,
     H_SIZE,
-) = range(59)
+) = range(67)
 
 # Errors that the execution itself meets.
 (
@@ -218,7 +239,11 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     ERROR_RACE_PASSED,
     ERROR_RACE_EARLY,
     ERROR_TOO_MANY_WORDS,
-) = range(21)
+    ERROR_UNTIL,
+) = range(22)
+
+#: What F_LOG, a digest of how many words passed between changes of a route, stays below.
+LOG_MASK = (1 << 40) - 1
 
 #: Bits of a word of the liveness arrays; two are left so that none is the sign.
 LIVE_BITS = 62

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshrt.program.proofs.records import F_QUEUES, M_SIZE, P_COUNTERS
+from meshrt.program.proofs.records import F_QUEUES, KEPT_STATE, M_SIZE, P_COUNTERS
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Layout:
     """Where things lie in the record of a PE (offsets) and how long the records are.
 
-    A PE: its fields, ``loops`` counters, ``names`` declarations, ``live`` words of bits, ``grids`` values, moves. A
+    A PE: its fields, ``loops`` counters, ``names`` declarations, ``live`` words of bits, ``grids`` values, moves, and
+    what it keeps for each loop. A
     channel: its fields, and queues of a count and ``capacity`` words.
     """
 
@@ -43,8 +44,16 @@ class Layout:
         return self.grids_at + self.grids
 
     @property
-    def pe_size(self) -> int:
+    def kept_at(self) -> int:
         return self.moves_at + (self.handles + 1) * M_SIZE
+
+    @property
+    def kept_size(self) -> int:
+        return KEPT_STATE + self.names + self.live
+
+    @property
+    def pe_size(self) -> int:
+        return self.kept_at + self.loops * self.kept_size
 
     @property
     def queue_size(self) -> int:

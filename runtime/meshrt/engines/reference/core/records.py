@@ -286,8 +286,8 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     B_COSTS,
     B_SRAM,
     B_EVENTS,
-    B_FAULTS,
     B_SHIFT,
+    B_FAULTS,
 ) = range(90, 106)
 # .. and the target's and the run's numbers:
 (

@@ -1,0 +1,71 @@
+"""Routes that are rewritten where words of other PEs pass: does every timing give the same?
+
+A router passes words of one side until its PE rewrites the route. Which words those are must follow from what happens
+before what, not from how long it takes. Two things could differ in another timing: a word that should pass before a
+change comes late, or one that should pass after it comes early. Both are tried, router by router, in an execution
+where everything else goes first:
+
+- *lazy words*: words of other PEs pass this router only when nothing else in the region can go on, one at a time. A
+  change of the route that does not wait for a word, by whatever way the PE learns of it, then comes before the word;
+- *lazy route*: the PE rewrites this route only when nothing else can go on. A word that does not wait for the change
+  is then there before it, and passes.
+
+If the same number of words passes between the same changes in both, then each word passes before the change that
+follows it and arrives after those that must come before it, in every timing: an execution in which one thing waits
+does everything that does not depend on it. Routers whose words cannot differ need no trial: those that, once they
+accept a neighbour, never change again, and that accept it once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshrt.program.proofs.loading import Prepared, fresh_state
+from meshrt.program.proofs.processes import run
+from meshrt.program.proofs.records import (
+    F_GUARDED,
+    F_LAZY,
+    F_LOG,
+    F_PASSED,
+    H_ERROR,
+    H_LAZY,
+    H_NO_STOPS,
+    H_STEPS,
+    LAZY_ROUTE,
+    LAZY_WORDS,
+)
+from meshrt.program.proofs.state import State
+
+#: Steps of all trials of one class of scalars together.
+MOST_STEPS = 500_000_000
+
+
+def racing(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, ended: State) -> tuple[int | None, str]:
+    """The first channel whose words depend on timing and an empty text, or None and why that could not be decided.
+
+    ``ended`` is the state at the end of the execution for the last of the ``alive`` candidates.
+    """
+    plain = _trial(prepared, candidates, alive, 0, 0)
+    spent = int(plain.s[H_STEPS])
+    for f in np.flatnonzero(ended.channels[:, F_GUARDED]).tolist():
+        for lazy in (LAZY_WORDS, LAZY_ROUTE):
+            if spent > MOST_STEPS or plain.s[H_ERROR]:
+                return None, f"to try out its route changes takes more than {MOST_STEPS:,} steps"
+            trial = _trial(prepared, candidates, alive, f, lazy)
+            spent += int(trial.s[H_STEPS])
+            if trial.s[H_ERROR] or (trial.channels[:, (F_LOG, F_PASSED)] != plain.channels[:, (F_LOG, F_PASSED)]).any():
+                return f, ""
+    return None, ""
+
+
+def _trial(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, f: int, lazy: int) -> State:
+    """An execution without induction in which channel f is lazy."""
+    state = fresh_state(prepared, candidates, alive)
+    state.s[H_NO_STOPS] = 1
+    if lazy:
+        state.s[H_LAZY] = state.starts["channels"] + f * state.layout.channel_size
+        state.channels[f, F_LAZY] = lazy
+    while run(state.s, MOST_STEPS):
+        if state.s[H_STEPS] > MOST_STEPS:
+            break
+    return state
