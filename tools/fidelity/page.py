@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.fidelity.sections import measured_kernels
+from tools.fidelity.sections import measured_kernels, published_reductions
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,7 +20,7 @@ figure is one of
 """
 
 #: The sections in their order: what gives their text.
-SECTIONS = (measured_kernels.section,)
+SECTIONS = (measured_kernels.section, published_reductions.section)
 #: Files beside the page: name and what gives their text.
 PLOTS = {measured_kernels.PLOT: measured_kernels.plot}
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tools.fidelity.reduce_model import ALGORITHMS, LENGTHS, RECTANGLES, STREAMING, Row, emulate, least, rows
+from tools.fidelity.page import DOCS
+from tools.fidelity.published_reductions import ALGORITHMS, LENGTHS, RECTANGLES, STREAMING, WORDS, Row, least, rows
+from tools.fidelity.sections.published_reductions import ENGINE, text
 
-ENGINE = "reference"
 #: Payloads of the sweep: every power of two that the comparison is meant for.
 ALL_WORDS = tuple(1 << n for n in range(11))
 
@@ -49,10 +50,14 @@ def test_star_and_chain_are_exact(sweep):
             assert row.off == -1
 
 
-def test_streaming_is_never_slower_than_storing():
-    streaming = {r.name: r for r in STREAMING}
-    stored = {r.name: r for r in ALGORITHMS if r.name in streaming}
-    for name, algorithm in streaming.items():
-        for words in (1, 8, 64):
-            fast, slow = (emulate(a, 16, 1, words, ENGINE).emulated for a in (algorithm, stored[name]))
-            assert fast <= slow
+def test_the_page_shows_these_figures(sweep):
+    streaming = list(rows(ENGINE, STREAMING))
+    shown = text([row for row in sweep if row.words in WORDS], streaming)
+    assert shown in (DOCS / "fidelity.md").read_text(encoding="utf-8")
+
+
+def test_streaming_is_faster_but_for_what_it_waits_for(sweep):
+    """What a model would use is nowhere slower by 5 % than what is held against the paper."""
+    stored = {(r.algorithm, r.width, r.words): r.emulated for r in sweep}
+    for row in rows(ENGINE, STREAMING, (8, 64)):
+        assert row.emulated <= 1.05 * stored[row.algorithm, row.width, row.words]
