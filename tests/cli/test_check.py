@@ -19,7 +19,9 @@ def build(tiny_build, tmp_path):
 def test_a_sound_build_shows_its_memory_map(build, capsys):
     assert status_of_line(["check", str(build)]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith(f"{build}: nothing wrong on tiny\nSRAM of PE (")
+    assert captured.out.startswith(f"{build}: nothing wrong on tiny\nregion main: ")
+    assert "run to their end" in captured.out
+    assert "\nSRAM of PE (" in captured.out
     assert "code and runtime" in captured.out
     assert captured.err == ""
 
@@ -48,7 +50,10 @@ def test_another_target_may_be_too_small(build, tmp_path, capsys):
 
 def test_json(build, capsys):
     assert status_of_line(["check", str(build), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"target": "tiny", "findings": [], "modified": []}
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["target"], printed["findings"], printed["modified"]) == ("tiny", [], [])
+    assert [region["region"] for region in printed["proven"]] == ["main"]
+    assert len(printed["program_digest"]) == 64
     (build / "weights.safetensors").write_bytes((build / "weights.safetensors").read_bytes()[:-4] + b"\1\2\3\4")
     assert status_of_line(["check", str(build), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["modified"] == ["weights.safetensors"]

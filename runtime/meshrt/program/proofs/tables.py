@@ -95,7 +95,9 @@ def program_tables(expressions: Expressions, buffers: Buffers, skeleton: Skeleto
     viewed = operands[:, O_OFFSET] >= 0
     exprs, bytecode, entries, tables = *_expressions(expressions, layout), *expressions.tables()
     return {
-        "steps": _Table(steps, [(steps[:, S_KIND] == kind, *rest) for kind, *rest in _STEP_COLUMNS]),
+        "steps": _Table(
+            steps, [(steps[:, S_KIND] == kind, column, table, size) for kind, column, table, size in _STEP_COLUMNS]
+        ),
         "calls": _Table(
             calls,
             [
