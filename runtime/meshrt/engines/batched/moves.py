@@ -267,7 +267,7 @@ def start_send(r, memory, g, p, pe, color, at):
 def send_nothing(r, g, p, pe, color, at):
     """A PE sends a view without elements: the move starts, and ends where its first word would leave."""
     time = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
-    end_move(r, pe, r[g + G_HANDLE], time, r[p + P_HOPS], r[p + P_STAGES])
+    end_move(r, pe, r[g + G_HANDLE], time, r[p + P_HOPS], r[p + P_STAGES], slot_events(r, p))
 
 
 @inline
