@@ -181,6 +181,10 @@ class Explainer:
                 channel = int(v[rec.V_OUT if kind == rec.SEND else rec.V_IN])
                 key = (call, why, self._handle(pe, on), kind, channel % int(self._state.header[rec.B_COLORS]))
             else:
+                v = moves[pe, -1]
+                if why == rec.ON_WORDS and v[rec.V_KIND] >= rec.STREAM_COPY and v[rec.V_FULL]:
+                    # A stream-through that has its word and cannot send what came of it.
+                    why, on = rec.ON_ROOM, int(v[rec.V_OUT]) % int(self._state.header[rec.B_COLORS])
                 key = (call, why, "", -1, on)
             groups.setdefault(key, []).append(pe)
         ordered = sorted(groups.items(), key=lambda item: (item[1][0], item[0]))
