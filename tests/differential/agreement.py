@@ -6,7 +6,7 @@ either engine; elsewhere they are compared: within 5 % or 16 cycles, whichever i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ TOLERANCE = 0.05
 TOLERANCE_CYCLES = 16
 #: Where programs are left that somebody may want to run again.
 SAVED = Path("build/differential")
+
+#: What both engines count alike, however long words wait.
+COUNTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "macs": lambda report: report["parallelism"]["macs"],
+    "host words": lambda report: report["host"],
+    "counts of operations": lambda report: [
+        {key: row[key] for key in ("op", "name", "macs", "words", "instructions")} for row in report["ops"]
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Pair:
         return not any(counts)
 
     def differences(self) -> list[str]:
-        """What the engines must not differ in and do: values, and clocks where no word waited."""
+        """What the engines must not differ in and do: values, counts, and clocks where no word waited."""
         found = []
         if self.reference.outputs.keys() != self.batched.outputs.keys():
             found.append(f"outputs {sorted(self.reference.outputs)} and {sorted(self.batched.outputs)}")
@@ -86,6 +95,10 @@ class Pair:
                     f"{len(wrong)} of {values.size} values of {name!r}, first at {at}: "
                     f"{values[at]!r} on reference, {self.batched.outputs[name][at]!r} on batched"
                 )
+        for name, count in COUNTS.items():
+            counts = count(self.reference.report), count(self.batched.report)
+            if counts[0] != counts[1]:
+                found.append(f"{name}: {counts[0]} on reference, {counts[1]} on batched")
         wrong = np.flatnonzero(self.reference.clocks != self.batched.clocks)
         if self.quiet and len(wrong):
             pe = int(wrong[0])

@@ -124,7 +124,7 @@ def run_error(text: str = TEXT, **given) -> str:
         ),
         (
             {"options": RunOptions(engine="fast")},
-            "error[M0519]: there is no engine 'fast'\n  help: engines: batched",
+            "error[M0519]: there is no engine 'fast'\n  help: engines: batched, reference",
         ),
     ],
     ids=["missing", "shape", "dtype", "scalar", "scalar_bounds", "engine"],

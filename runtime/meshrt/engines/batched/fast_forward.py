@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meshrt.engines.batched.code_run import CodeRun, Place
 from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet
@@ -32,9 +32,6 @@ from meshrt.engines.result import Row
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction, View
-
-if TYPE_CHECKING:
-    from meshrt.engines.batched.scheduler import CodeRun, Place
 
 #: Iterations with less left are not worth a comparison.
 _LEAST_LEFT = 4

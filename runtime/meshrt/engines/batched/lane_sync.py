@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from meshrt.engines.batched.lane_passes import STAGE
+from meshrt.engines.batched.launch import load_of
 from meshrt.engines.batched.mailbox import push_post
-from meshrt.engines.batched.moves import load_of
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_PES,

@@ -105,7 +105,7 @@ class Lanes:
     def launch(self, call: Prepared, row: int, blocked: int, owed: int) -> bool:
         """Launch an asynchronous move, ``owed`` cycles from now; False where that is for the records."""
         move = call.move
-        if move is None or move.handle == BLOCKING or move.kind > RECV_MAX:
+        if move is None or move.handle == BLOCKING or move.kind > RECV_MAX or move.words == 0:
             return False
         running = self.running
         if running is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshrt.diagnostics import MeshError
+from meshrt.engines.batched.code_run import code_run
 from meshrt.engines.batched.critical import EVENT_SIZE, LAST_OUT, Ledger
 from meshrt.engines.batched.failures import Explainer
 from meshrt.engines.batched.fast_forward import FastForward
@@ -34,7 +35,7 @@ from meshrt.engines.batched.records import (
     L_WORDS,
     SIDES,
 )
-from meshrt.engines.batched.scheduler import Scheduler, code_run
+from meshrt.engines.batched.scheduler import Scheduler
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
 from meshrt.engines.loading.flatten import Again, Execute, LinearCode, flatten

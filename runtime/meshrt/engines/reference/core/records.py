@@ -51,7 +51,8 @@ F_SENDER = 12  # with checking: sender and number of the move that the last word
 F_SERIAL = 13
 F_EXPECT = 14  # .. the place of the next word of that move; 0 when it was the last
 F_MOVES = 15  # moves of this PE that were ever launched
-F_SIZE = 16
+F_HELD = 16  # whether a full queue has held up the first word of a multicast
+F_SIZE = 17
 
 # A word, in an array of its own that grows.
 W_VALUE = 0  # the bits of its first element, and 2**32 times those of its second

@@ -45,6 +45,7 @@ from meshrt.engines.reference.core.records import (
     ERROR_HOST_OVERFLOW,
     ERROR_LEAVES_FABRIC,
     F_CONFIG,
+    F_HELD,
     F_MIDWAY,
     F_OUT,
     F_PASSED,
@@ -59,6 +60,7 @@ from meshrt.engines.reference.core.records import (
     H_LAST_OUT,
     H_LAST_STAGES,
     H_LATEST,
+    H_STALLED,
     H_STATUS,
     INTO_PE,
     L_CYCLE,
@@ -283,6 +285,7 @@ def pass_word(r, router, color, time):
         else:
             words[this * W_SIZE + W_HOPS] += 1
             set_off(r, beyond * r[B_COLORS] + color, (output + 2) % SIDES, this, time + r[X_HOP])
+    r[f + F_HELD] = 0
     remove_first(r, channel, port, time)
     if i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
         want_no_outputs(r, channel, time)
@@ -293,6 +296,16 @@ def pass_word(r, router, color, time):
             push_event(r, max(time + 1, r[r[A_TURNS] + (turn - 1) * T_SIZE + T_TIME]), TURN, channel)
     else:
         r[f + F_MIDWAY] = 0 if last else 1
+
+
+@internal
+def hold_back(r, router, color):
+    """A full queue behind one output keeps the first word of a multicast from all: it is late where there is room."""
+    f = channel_at(r, router * r[B_COLORS] + color)
+    outputs = r[f + F_CONFIG] >> 3
+    if outputs & (outputs - 1) != 0 and r[f + F_HELD] == 0:
+        r[f + F_HELD] = 1
+        r[H_STALLED] += 1
 
 
 @internal
@@ -323,6 +336,8 @@ def decide(r, link, time):
                     chosen = color
                 elif verdict == NO_LINK:
                     blocked = False
+                elif side != FROM_PE:
+                    hold_back(r, router, color)
         if chosen < 0:
             break
         left = r[at + L_USED] if r[at + L_CYCLE] == time + 1 else ZERO
