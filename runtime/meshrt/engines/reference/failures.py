@@ -222,7 +222,7 @@ class Explainer:
         groups: dict[tuple[int, int], list[int]] = {}
         for channel in np.flatnonzero(queues[:, rec.Q_THERE]).tolist():
             record = queues[channel]
-            word = int(record[rec.Q_RING + record[rec.Q_HEAD]])
+            word = int(record[rec.Q_RING + 2 * record[rec.Q_HEAD]])
             color = channel % int(state.header[rec.B_COLORS])
             groups.setdefault((color, int(state.words[word, rec.W_CALL])), []).append(channel)
         return groups

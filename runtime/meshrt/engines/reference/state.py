@@ -25,6 +25,8 @@ from meshrt.target import Target
 _COSTS, _ROWS = 1 << 12, 1 << 17
 #: Words and pending route changes at the beginning; words grow when they are needed.
 _WORDS_PER_PE, _TURNS_PER_PE = 32, 16
+#: Bytes of a cache line.
+_LINE = 64
 #: Routers keep the colors that wait for a link in one number of 64 bits, and words are two elements at most.
 MOST_COLORS, WORD_BYTES = 63, 4
 
@@ -148,7 +150,7 @@ def make_state(
     for number, (_, rows, width) in fields.items():
         starts[number] = total
         total += -(-rows * width // 8) * 8
-    arena = np.zeros(total, np.int64)
+    arena = _aligned(total, np.int64)
     header = arena[: rec.HEADER_SIZE]
     tables = {
         name: arena[starts[number] : starts[number] + rows * width].reshape(rows, width)
@@ -171,8 +173,8 @@ def make_state(
     tables["colors"][:] = -1
     tables["colors"][list(colors), 0] = np.arange(len(colors))
     tables["turns"][: turns - 1, rec.T_NEXT] = np.arange(2, turns + 1)
-    queue = rec.Q_RING + target.queue_words
-    queues = np.zeros(channels * rec.QUEUES * queue, np.int32)
+    queue = -(-(rec.Q_RING + 2 * target.queue_words) // rec.Q_LINE) * rec.Q_LINE
+    queues = _aligned(channels * rec.QUEUES * queue, np.int32)
     memory = np.zeros(layout.elements + host_elements + 1, np.float32)
     layout.empty(memory)
     scratch = np.zeros(layout.largest + 16, np.float32)
@@ -248,6 +250,15 @@ def make_state(
         least_words=least,
         kept=[arena, scratch, numbers],
     )
+
+
+def _aligned(count: int, dtype: type) -> np.ndarray:
+    """Zeros that begin with a cache line."""
+    size = np.dtype(dtype).itemsize
+    line = _LINE // size
+    array = np.zeros(count + line, dtype)
+    skip = -(array.ctypes.data // size) % line
+    return array[skip : skip + count]
 
 
 def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:

@@ -74,6 +74,7 @@ from meshrt.engines.reference.core.records import (
     INTO_PE,
     LAST,
     LINKS,
+    MOVE_ENDS,
     O_BASE,
     O_CHANNEL,
     O_COUNT,
@@ -223,7 +224,7 @@ def send_from_host(r, time):
         r[H_HOST_IN] += 1
         # The host could send a word in every cycle: one that comes later has found its queue full.
         r[H_STALLED] += 1 if time > words[w + W_INDEX] else 0
-        append(r, channel, port, word)
+        append(r, channel, port, word, MOVE_ENDS if words[w + W_KIND] & LAST else 0)
         arrive(r, channel, port, time)
         if r[o + O_SENT] < r[o + O_WORDS]:
             r[o + O_LISTED] = 1

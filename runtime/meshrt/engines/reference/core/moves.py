@@ -14,6 +14,7 @@ from meshrt.engines.reference.core.queues import (
     fail,
     first_word,
     free_word,
+    link_at,
     list_taker,
     new_word,
     push_event,
@@ -58,8 +59,10 @@ from meshrt.engines.reference.core.records import (
     H_STATUS,
     IDLE,
     INTO_PE,
+    L_HELD,
     LAST,
     LINKS,
+    MOVE_ENDS,
     N_CYCLES,
     N_SIZE,
     N_WAITS,
@@ -84,7 +87,6 @@ from meshrt.engines.reference.core.records import (
     V_END,
     V_EXTENT,
     V_FULL,
-    V_HELD,
     V_HOPS,
     V_IN,
     V_KIND,
@@ -225,14 +227,15 @@ def inject(r, router, color, time):
     if r[X_CHECKED] != 0:
         seal(words, w, r[v + V_PE], r[v + V_SERIAL])
     r[v + V_SENT] = sent + 1
-    r[H_STALLED] += r[v + V_HELD]
-    if r[v + V_KIND] != SEND:
-        r[v + V_HELD] = 0
     link = router * LINKS + FROM_PE
+    held = link_at(r, link) + L_HELD
+    r[H_STALLED] += r[held] >> color & 1
+    if last or r[v + V_KIND] != SEND:
+        r[held] &= ~(1 << color)
     if r[B_FAULTS] != 0 and disturb(r, words, word, link, time):
         free_word(r, word)
     else:
-        set_off(r, channel, RAMP, word, time + r[X_RAMP])
+        set_off(r, channel, RAMP, word, MOVE_ENDS if last else 0, time + r[X_RAMP])
     if last:
         following = r[v + V_NEXT_OUT]
         r[f + F_OUT] = following
@@ -407,7 +410,6 @@ def begin_move(r, move, start):
     r[v + V_READY] = start
     r[v + V_TAKEN] = 0
     r[v + V_SENT] = 0
-    r[v + V_HELD] = 0
     r[v + V_FULL] = 0
     r[v + V_NEXT_POST] = 0
     r[v + V_NEXT_OUT] = 0

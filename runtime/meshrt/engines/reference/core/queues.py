@@ -51,9 +51,9 @@ from meshrt.engines.reference.core.records import (
     H_TAKERS,
     H_WORDS_FREE,
     INTO_PE,
-    L_DONE,
     L_EMPTY,
     L_SIZE,
+    L_STATE,
     L_WANT,
     LINKS,
     O_LISTED,
@@ -184,12 +184,24 @@ def copy_word(r, words, word):
 
 
 @inline
+def is_begun(r, link, time):
+    """Whether a link was decided in this cycle, or is being decided."""
+    return r[link_at(r, link) + L_STATE] >= 2 * time + 2
+
+
+@inline
+def is_decided(r, link, time):
+    """Whether a link was decided in this cycle."""
+    return r[link_at(r, link) + L_STATE] == 2 * time + 3
+
+
+@inline
 def activate(r, link, time):
     """A link has something to decide: in this cycle, if it was not decided yet."""
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
     if r[bits] & bit == 0:
         r[bits] |= bit
-        if r[link_at(r, link) + L_DONE] != time + 1:
+        if not is_decided(r, link, time):
             r[r[A_AGAIN] + r[H_AGAIN]] = link
             r[H_AGAIN] += 1
 
@@ -265,8 +277,8 @@ def arrive(r, channel, port, time):
 
 
 @inline
-def append(r, channel, port, word):
-    """A word takes a place in a queue, which has one."""
+def append(r, channel, port, word, hops):
+    """A word that has gone so many hops takes a place in a queue, which has one."""
     q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
     if q[at + Q_COUNT] >= r[X_QUEUE_WORDS]:
         router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
@@ -276,14 +288,15 @@ def append(r, channel, port, word):
     position = q[at + Q_HEAD] + q[at + Q_COUNT]
     if position >= r[X_QUEUE_WORDS]:
         position -= r[X_QUEUE_WORDS]
-    q[at + Q_RING + position] = word
+    q[at + Q_RING + 2 * position] = word
+    q[at + Q_RING + 2 * position + 1] = hops
     q[at + Q_COUNT] += 1
 
 
 @inline
-def set_off(r, channel, port, word, arrival):
+def set_off(r, channel, port, word, hops, arrival):
     """A word sets off to a queue, where it arrives in a later cycle."""
-    append(r, channel, port, word)
+    append(r, channel, port, word, hops)
     slot = arrival & (r[B_WHEEL] - 1)
     count = r[r[A_WHEEL_COUNTS] + slot]
     r[r[A_WHEEL] + slot * r[B_SLOT] + count] = channel * QUEUES + port
@@ -295,7 +308,14 @@ def set_off(r, channel, port, word, arrival):
 def first_word(r, channel, port):
     """The first word of a queue that is not empty."""
     q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
-    return np.int64(q[at + Q_RING + q[at + Q_HEAD]])
+    return np.int64(q[at + Q_RING + 2 * q[at + Q_HEAD]])
+
+
+@inline
+def first_hops(r, channel, port):
+    """The hops that the first word of a queue has gone, as the queue holds them."""
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    return np.int64(q[at + Q_RING + 2 * q[at + Q_HEAD] + 1])
 
 
 @inline

@@ -19,34 +19,39 @@ L_NEXT = 1  # the color that round-robin begins with
 L_EMPTY = 2  # since when no word waits for it, plus one; 0 while one does
 L_CYCLE = 3  # the latest cycle in which a word went over it, plus one
 L_USED = 4  # words that went over it in that cycle
-L_DONE = 5  # the latest cycle for which it was decided, plus one
-L_OPEN = 6  # the latest cycle in which its decision was begun, plus one
-L_WORDS = 7  # words it ever carried
-L_KEPT = 8  # colors, as bits, whose first word another color's word has kept from it
-L_SIZE = 12
+L_STATE = 5  # twice the latest cycle for which it is being decided, plus two; plus three when it was decided
+L_KEPT = 6  # colors, as bits, whose first word another color's word has kept from it
+L_REFUSED = 7  # colors, as bits, that cannot move in the cycle of L_STATE; AWAKE among them when one may in the next
+L_WORDS = 8  # words it ever carried
+L_HELD = 9  # of a link from the PE: colors whose present move has found the queue full
+L_SIZE = 16
+AWAKE = np.int64(-(1 << 63))
 
 # A queue: six to a router and color, numbered by the port where its words arrive. RAMP holds what comes from the PE,
-# and the sixth stands between router and PE. Its record is of 32-bit integers: a ring of word numbers.
+# and the sixth stands between router and PE. Its record is of 32-bit integers: a ring of words, each a number and the
+# hops that it has gone since it, or the word that it is a copy of, was sent; plus MOVE_ENDS for the last of a move.
 QUEUES = 6
 INTO_PE = 5
 Q_HEAD = 0  # position of the first word in the ring
 Q_COUNT = 1  # words that hold a place, those on their way included
 Q_THERE = 2  # words that have arrived
-Q_RING = 3  # the ring itself: ``queue_words`` entries
+Q_RING = 3  # the ring itself: ``queue_words`` entries of two
+Q_LINE = 16  # integers in a cache line: a record begins with one
+MOVE_ENDS = 1 << 30
 
 # A channel: one color at one router and its PE.
 F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
 F_POST = 1  # first move that waits for words, as number + 1
-F_LAST_POST = 2
-F_OUT = 3  # first move that has words to send
-F_LAST_OUT = 4
-F_LAUNCHED = 5  # words of this PE that were ever launched
-F_PASSED = 6  # .. and that have passed the router
-F_TURN = 7  # first pending change of the route
-F_LAST_TURN = 8
-F_MIDWAY = 9  # 1 when the last word of another PE that passed was not the last of its move
-F_TRIED = 10  # the latest cycle in which a stream-through tried to take a word, plus one
-F_LISTED = 11  # whether the channel is on the list of takers
+F_OUT = 2  # first move that has words to send
+F_PASSED = 3  # words of this PE that have passed the router
+F_TURN = 4  # first pending change of the route
+F_MIDWAY = 5  # 1 when the last word of another PE that passed was not the last of its move
+F_TRIED = 6  # the latest cycle in which a stream-through tried to take a word, plus one
+F_LISTED = 7  # whether the channel is on the list of takers
+F_LAST_POST = 8
+F_LAST_OUT = 9
+F_LAUNCHED = 10  # words of this PE that were ever launched
+F_LAST_TURN = 11
 F_SENDER = 12  # with checking: sender and number of the move that the last word taken was of, and its place there
 F_SERIAL = 13
 F_EXPECT = 14  # .. the place of the next word of that move; 0 when it was the last
@@ -56,7 +61,7 @@ F_SIZE = 17
 
 # A word, in an array of its own that grows.
 W_VALUE = 0  # the bits of its first element, and 2**32 times those of its second
-W_HOPS = 1  # critical path of its sender, and the hops since
+W_HOPS = 1  # critical path of its sender; at the PE that takes it, with the hops since
 W_STAGES = 2
 W_KIND = 3  # dtype + 4 * elements in it + 16 when it is the last of its move
 W_CALL = 4  # the instruction that sent it
@@ -92,7 +97,6 @@ V_START = 23
 V_READY = 24  # when the next word may be taken (a receive) or sent (a send)
 V_TAKEN = 25  # elements taken
 V_SENT = 26  # words sent
-V_HELD = 27  # whether a full queue has held up one of its words
 V_FULL = 29  # a stream-through: whether a result waits to be sent,
 V_VALUE = 30  # .. its bits,
 V_ELEMENTS = 31  # .. its elements,

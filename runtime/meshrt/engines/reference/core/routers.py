@@ -19,9 +19,12 @@ from meshrt.engines.reference.core.queues import (
     channel_at,
     copy_word,
     fail,
+    first_hops,
     first_word,
     free_word,
     has_room,
+    is_begun,
+    is_decided,
     link_at,
     link_into,
     push_event,
@@ -40,6 +43,7 @@ from meshrt.engines.reference.core.records import (
     A_ROWS,
     A_STACK,
     A_TURNS,
+    AWAKE,
     B_COLORS,
     B_FAULTS,
     ERROR_HOST_OVERFLOW,
@@ -47,7 +51,6 @@ from meshrt.engines.reference.core.records import (
     F_CONFIG,
     F_HELD,
     F_MIDWAY,
-    F_OUT,
     F_PASSED,
     F_POST,
     F_TRIED,
@@ -64,16 +67,17 @@ from meshrt.engines.reference.core.records import (
     H_STATUS,
     INTO_PE,
     L_CYCLE,
-    L_DONE,
     L_EMPTY,
+    L_HELD,
     L_KEPT,
     L_NEXT,
-    L_OPEN,
+    L_REFUSED,
+    L_STATE,
     L_USED,
     L_WANT,
     L_WORDS,
-    LAST,
     LINKS,
+    MOVE_ENDS,
     N_CYCLES,
     N_HOPS,
     N_SIZE,
@@ -92,7 +96,6 @@ from meshrt.engines.reference.core.records import (
     T_SIZE,
     T_TIME,
     TURN,
-    V_HELD,
     V_KIND,
     V_SIZE,
     W_CALL,
@@ -136,24 +139,29 @@ def used_up(r, link, side, time):
 @inline
 def undecided(r, link, color, time):
     """Whether it is open that a word of a color goes over a link in this cycle."""
-    at = link_at(r, link)
-    return r[at + L_DONE] != time + 1 and r[at + L_OPEN] != time + 1 and (r[at + L_WANT] >> color & 1) != 0
+    return not is_begun(r, link, time) and (r[link_at(r, link) + L_WANT] >> color & 1) != 0
 
 
-@internal
+@inline
 def room(r, router, color, port, time):
     """Whether a queue has a place for one more word in this cycle: MOVES, NO_ROOM, or a link to be decided first."""
     channel = router * r[B_COLORS] + color
     if has_room(r, channel, port) or is_deaf(r, link_into(r, router, port), time):
         return MOVES + ZERO
+    return room_made(r, router, color, port, time)
+
+
+@internal
+def room_made(r, router, color, port, time):
+    """The same of a queue that is full: whether its first word makes a place in this cycle."""
+    channel = router * r[B_COLORS] + color
     f = channel_at(r, channel)
     if port == INTO_PE:
         move = r[f + F_POST] - 1
         if move < 0 or r[f + F_TRIED] == time + 1 or r[r[A_MOVES] + move * V_SIZE + V_KIND] < STREAM_COPY:
             return NO_ROOM + ZERO
         link = router * LINKS + FROM_PE
-        at = link_at(r, link)
-        if r[at + L_DONE] != time + 1 and r[at + L_OPEN] != time + 1:
+        if not is_begun(r, link, time):
             return link
         take_through(r, channel, time)
         return MOVES + ZERO if has_room(r, channel, port) else NO_ROOM + ZERO
@@ -174,7 +182,8 @@ def can_move(r, router, side, color, time):
     if side == FROM_PE:
         if is_stuck(r, router * LINKS + FROM_PE, time):
             return NO_ROOM + ZERO
-        return room(r, router, color, RAMP, time) if can_send(r, router, color, time) else NO_LINK + ZERO
+        found = room(r, router, color, RAMP, time)
+        return NO_LINK + ZERO if found == MOVES and not can_send(r, router, color, time) else found
     outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
     verdict = MOVES + ZERO
     while outputs != 0:
@@ -198,8 +207,8 @@ def can_move(r, router, side, color, time):
 
 
 @internal
-def leave(r, router, color, side, word, time):
-    """A word leaves the region: the host has it at ``time``, where a port is declared."""
+def leave(r, router, color, side, word, hops, time):
+    """A word leaves the region after so many hops: the host has it at ``time``, where a port is declared."""
     words = i64_at(r[P_WORDS])
     w = word * W_SIZE
     channel = router * r[B_COLORS] + color
@@ -227,7 +236,8 @@ def leave(r, router, color, side, word, time):
         memory[r[o + O_BASE] + done + 1] = value >> 32
     r[o + O_DONE] = done + elements
     r[H_HOST_OUT] += 1
-    hops, stages = words[w + W_HOPS] + 1, words[w + W_STAGES]
+    count_hops(r, words, w, hops)
+    hops, stages = words[w + W_HOPS], words[w + W_STAGES]
     last = r[H_LAST_OUT]
     shorter = stages < r[H_LAST_STAGES] or (stages == r[H_LAST_STAGES] and hops < r[H_LAST_HOPS])
     if time > last or (time == last and shorter):
@@ -238,6 +248,13 @@ def leave(r, router, color, side, word, time):
         r[r[A_ROWS] + words[w + W_ROW] * N_SIZE + N_CYCLES] += time - r[H_LATEST]
         r[H_LATEST] = time
     free_word(r, word)
+
+
+@inline
+def count_hops(r, words, w, hops):
+    """A word has come to its end: the hops that it has gone are its path's and its operation's."""
+    words[w + W_HOPS] += hops
+    r[r[A_ROWS] + words[w + W_ROW] * N_SIZE + N_HOPS] += hops
 
 
 @inline
@@ -259,13 +276,17 @@ def pass_word(r, router, color, time):
     f = channel_at(r, channel)
     config = r[f + F_CONFIG]
     port, outputs = (config & 7) - 1, config >> 3
-    word = first_word(r, channel, port)
-    last = (words[word * W_SIZE + W_KIND] & LAST) != 0
+    word, gone = first_word(r, channel, port), first_hops(r, channel, port)
+    last, hops = gone & MOVE_ENDS, gone & (MOVE_ENDS - 1)
     while outputs != 0:
         output = first_bit(outputs)
         outputs &= outputs - 1
         link = router * LINKS + output
-        this = copy_word(r, words, word) if outputs != 0 else word
+        this, since = word, hops
+        if outputs != 0:
+            # The hops so far are counted with one of the copies.
+            this, since = copy_word(r, words, word), ZERO
+            words[this * W_SIZE + W_HOPS] += hops
         count_use(r, link, time)
         at = link_at(r, link)
         r[at + L_NEXT] = color + 1
@@ -275,16 +296,16 @@ def pass_word(r, router, color, time):
             continue
         if output == RAMP:
             words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
-            set_off(r, channel, INTO_PE, this, time + r[X_RAMP])
+            count_hops(r, words, this * W_SIZE, since)
+            set_off(r, channel, INTO_PE, this, ZERO, time + r[X_RAMP])
             continue
-        r[r[A_ROWS] + words[this * W_SIZE + W_ROW] * N_SIZE + N_HOPS] += 1
         beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
         if beyond < 0:
-            leave(r, router, color, output, this, time + r[X_HOP])
+            leave(r, router, color, output, this, since + 1, time + r[X_HOP])
             r[r[A_ARRIVED] + link] += 1
         else:
-            words[this * W_SIZE + W_HOPS] += 1
-            set_off(r, beyond * r[B_COLORS] + color, (output + 2) % SIDES, this, time + r[X_HOP])
+            to = beyond * r[B_COLORS] + color
+            set_off(r, to, (output + 2) % SIDES, this, last + since + 1, time + r[X_HOP])
     r[f + F_HELD] = 0
     remove_first(r, channel, port, time)
     if i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
@@ -295,7 +316,7 @@ def pass_word(r, router, color, time):
         if turn != 0 and r[f + F_PASSED] >= r[r[A_TURNS] + (turn - 1) * T_SIZE + T_BEHIND]:
             push_event(r, max(time + 1, r[r[A_TURNS] + (turn - 1) * T_SIZE + T_TIME]), TURN, channel)
     else:
-        r[f + F_MIDWAY] = 0 if last else 1
+        r[f + F_MIDWAY] = 0 if last != 0 else 1
 
 
 @internal
@@ -319,31 +340,24 @@ def decide(r, link, time):
             r[at + L_NEXT] = 0
         r[at + L_EMPTY] = 0
     capacity = capacity_of(r, side)
-    blocked = True
-    while r[at + L_WANT] != 0 and not used_up(r, link, side, time):
-        waiting = r[at + L_WANT]
-        later = waiting >> r[at + L_NEXT] << r[at + L_NEXT] if r[at + L_NEXT] < 64 else ZERO
-        chosen = ZERO - 1
-        for part in range(2):
-            colors = later if part == 0 else waiting & ~later
-            while colors != 0 and chosen < 0:
-                color = first_bit(colors)
-                colors &= colors - 1
-                verdict = can_move(r, router, side, color, time)
-                if verdict >= 0:
-                    return verdict
-                if verdict == MOVES:
-                    chosen = color
-                elif verdict == NO_LINK:
-                    blocked = False
-                elif side != FROM_PE:
-                    hold_back(r, router, color)
-        if chosen < 0:
+    while not used_up(r, link, side, time):
+        waiting = r[at + L_WANT] & ~r[at + L_REFUSED]
+        if waiting == 0:
             break
+        later = waiting >> r[at + L_NEXT] << r[at + L_NEXT]
+        chosen = first_bit(later if later != 0 else waiting)
+        verdict = can_move(r, router, side, chosen, time)
+        if verdict >= 0:
+            return verdict
+        if verdict != MOVES:
+            if verdict == NO_ROOM and side != FROM_PE:
+                hold_back(r, router, chosen)
+            refuse(r, at, router, side, chosen, verdict)
+            continue
         left = r[at + L_USED] if r[at + L_CYCLE] == time + 1 else ZERO
         if left + 1 == capacity:
             # Words of other colors that wait are kept from the link by the one that goes; each is counted once.
-            others = waiting & ~(1 << chosen) & ~r[at + L_KEPT]
+            others = r[at + L_WANT] & ~(1 << chosen) & ~r[at + L_KEPT]
             r[at + L_KEPT] |= others
             r[H_CONTENDED] += count_bits(others)
         if side == FROM_PE:
@@ -353,50 +367,55 @@ def decide(r, link, time):
             inject(r, router, chosen, time)
         else:
             pass_word(r, router, chosen, time)
-        blocked = False
         if r[H_STATUS] != FINISHED:
             return DECIDED + ZERO
-    # A multicast word that another link chose may have used this one up.
-    blocked = blocked and not used_up(r, link, side, time)
-    if side == FROM_PE:
-        hold_up(r, router, r[at + L_WANT], time)
+    # Where all words wait for room, somebody wakes the link who makes some.
+    awake = (r[at + L_REFUSED] & AWAKE) != 0 or used_up(r, link, side, time)
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
-    if r[at + L_WANT] == 0 or blocked:
-        r[bits] &= ~bit
-    else:
+    if r[at + L_WANT] != 0 and awake:
         r[bits] |= bit
+    else:
+        r[bits] &= ~bit
     return DECIDED + ZERO
 
 
-@internal
-def hold_up(r, router, colors, time):
-    """Words of a PE that could be sent now, and find their queue full, are late; so are those behind them."""
-    while colors != 0:
-        color = first_bit(colors)
-        colors &= colors - 1
-        channel = router * r[B_COLORS] + color
-        if can_send(r, router, color, time) and not has_room(r, channel, RAMP):
-            r[r[A_MOVES] + (r[channel_at(r, channel) + F_OUT] - 1) * V_SIZE + V_HELD] = 1
+@inline
+def refuse(r, at, router, side, color, verdict):
+    """The first word of a color cannot move over a link in this cycle."""
+    r[at + L_REFUSED] |= 1 << color
+    if verdict == NO_LINK:
+        r[at + L_REFUSED] |= AWAKE
+    elif side == FROM_PE:
+        # A word of the PE that finds its queue full is late; so are those of the same move behind it.
+        r[at + L_HELD] |= 1 << color
+
+
+@inline
+def begin(r, link, time):
+    """The decision of a link begins."""
+    at = link_at(r, link)
+    r[at + L_STATE] = 2 * time + 2
+    r[at + L_REFUSED] = 0
 
 
 @called_by_address
 def settle(header_at, link, time):
     """Decide a link in this cycle, and before it those that it depends on."""
     r = i64_at(header_at)
-    if r[link_at(r, link) + L_DONE] == time + 1:
+    if is_decided(r, link, time):
         return ZERO
     stack = r[A_STACK]
     r[stack] = link
-    r[link_at(r, link) + L_OPEN] = time + 1
+    begin(r, link, time)
     depth = 1
     while depth > 0 and r[H_STATUS] == FINISHED:
         top = r[stack + depth - 1]
         first = decide(r, top, time)
         if first >= 0:
-            r[link_at(r, first) + L_OPEN] = time + 1
+            begin(r, first, time)
             r[stack + depth] = first
             depth += 1
         else:
-            r[link_at(r, top) + L_DONE] = time + 1
+            r[link_at(r, top) + L_STATE] += 1
             depth -= 1
     return ZERO
