@@ -28,6 +28,9 @@ from tests.differential.case import Case
 from tests.differential.mutations import MUTATIONS, Mutation
 from tests.differential.programs import SCALAR, cases
 
+pytestmark = pytest.mark.skip(
+    reason="open: the check does not prove every 'until' yet (M0360); not yet run on both engines"
+)
 #: Faults that a run shows only if its timing is unlucky.
 HIDDEN = ("M0329", "M0504", "M0509")
 ENGINES = ("reference", "batched")

@@ -61,14 +61,6 @@ def test_narrow_dtypes(dtype, record_property):
     hold_together(run_graph(*transformer(3, 2), 3, 4, dtype), record_property, f"layer of 3 x 4 in {dtype}:")
 
 
-@pytest.mark.parametrize("algorithm", ["ring", "ring_transposed", "summa"])
-def test_products(algorithm, record_property):
-    graph = Graph(batch=1, sequence=7)
-    x = graph.embedding(12)
-    y = graph.linear(graph.linear(x, "a", 10), "b", 12, algorithm=algorithm)
-    hold_together(run_graph(graph, y, 4, 4, "f32"), record_property, f"product by {algorithm}:")
-
-
 # ---- kernels as programs of their own -------------------------------------------------
 
 
