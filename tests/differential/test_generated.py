@@ -7,8 +7,6 @@ the engines differ is made as small as it can be, saved and printed, with the co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -47,18 +45,9 @@ def held_together(case: Case) -> Comparison:
     return pair.comparison("")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """All comparisons of a run of this file, and what the summary says of them."""
-
-    compared: list[Comparison]
-    outside: list[Comparison]
-    summary: str
-
-
-@pytest.fixture(scope="module")
-def outcome(pytestconfig: pytest.Config) -> Outcome:
-    """Generate the programs, run each on both engines, and save those that differ most."""
+@pytest.mark.timeout(1800)
+def test_generated_programs(pytestconfig, record_property):
+    """Fails on the first program whose engines differ in what they must not; the tolerance is an open goal."""
     compared: list[tuple[Comparison, Case]] = []
 
     def test(case: Case) -> None:
@@ -66,6 +55,7 @@ def outcome(pytestconfig: pytest.Config) -> Outcome:
 
     for number in range(-(-pytestconfig.getoption("programs") // PER_SEED)):
         seed(number)(SETTINGS(given(cases)(test)))()
+    assert len(compared) >= pytestconfig.getoption("programs")
     apart = sorted(
         ((comparison, case) for comparison, case in compared if not comparison.quiet), key=lambda c: -abs(c[0].part)
     )
@@ -78,19 +68,6 @@ def outcome(pytestconfig: pytest.Config) -> Outcome:
     for number, (comparison, case) in enumerate(apart[:WORST]):
         path = case.save(SAVED / f"worst-{number + 1}.mesh")
         lines.append(f"  {comparison} {path}")
-    return Outcome([comparison for comparison, _ in compared], outside, "\n".join(lines))
-
-
-@pytest.mark.timeout(1800)
-def test_values_and_quiet_cycles(outcome, pytestconfig, record_property):
-    """The fixture fails on the first program whose engines differ in what they must not."""
-    record_property("agreement", outcome.summary)
-    assert len(outcome.compared) >= pytestconfig.getoption("programs")
-
-
-@pytest.mark.xfail(
-    reason="the batched engine sends a word a cycle where queues hold fewer words than a link takes cycles",
-    strict=False,
-)
-def test_cycles_where_words_wait(outcome):
-    assert len(outcome.outside) <= (1 - WITHIN) * len(outcome.compared), outcome.summary
+    record_property("agreement", "\n".join(lines))
+    if len(outside) > (1 - WITHIN) * len(compared):
+        pytest.xfail("the batched engine sends a word a cycle even where queues are too short for that")
