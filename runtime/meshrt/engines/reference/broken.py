@@ -57,13 +57,13 @@ def _together(state: State, router: int, side: int, color: int) -> list[int]:
     """The links over which a word leaves at once: all outputs of its route, or that from its PE to the router."""
     if side == rec.FROM_PE:
         return [side]
-    outputs = int(state.tables["channels"][router * len(state.colors) + color, rec.F_CONFIG]) >> 3
+    outputs = int(state.tables["channels"][router * int(state.header[rec.B_COLORS]) + color, rec.F_CONFIG]) >> 3
     return [output for output in range(SIDES + 1) if outputs >> output & 1]
 
 
 def _has_room(state: State, router: int, side: int, color: int) -> bool:
     """Whether the first word that waits for a link of a router could leave over all links that it has to go over."""
-    colors, full = len(state.colors), int(state.header[rec.X_QUEUE_WORDS])
+    colors, full = int(state.header[rec.B_COLORS]), int(state.header[rec.X_QUEUE_WORDS])
     for link in _together(state, router, side, color):
         at, port = router, rec.INTO_PE if link == RAMP else RAMP
         if link < SIDES:
