@@ -167,6 +167,7 @@ def main(line: list[str] | None = None) -> int:
     if chosen.json is None:
         sys.stdout.write(text)
     else:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(text, encoding="utf-8")
     return 0
 

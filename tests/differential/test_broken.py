@@ -9,7 +9,7 @@ Both directions are held:
   word: a route that is rewritten under another PE's words (M0504), and a move's buffer that is touched too early
   (M0509), where the engines took another order.
 
-What the check cannot decide (M0360) it does not accept; there are few such programs.
+What the check cannot decide (M0360) it does not accept; only some loops that end on a flag are such.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from tests.differential.programs import SCALAR, cases
 
 #: Faults that a run shows only if its timing is unlucky.
 HIDDEN = ("M0504", "M0509")
-#: What the check says of a program that it can neither accept nor refute, and the part of sound ones it may say it of.
-UNDECIDED, FEW = "M0360", 0.1
+#: What the check says of a program that it can neither accept nor refute.
+UNDECIDED = "M0360"
 ENGINES = ("reference", "batched")
 #: Broken programs of each kind.
-EACH = 10
+EACH = 30
 #: Sound programs.
 SOUND = 30
 SETTINGS = settings(
@@ -93,12 +93,12 @@ def test_generated_programs_are_accepted():
     @given(cases)
     def test(case: Case) -> None:
         code = judge(case)
-        if code not in (None, UNDECIDED):
+        if code is not None and not (code == UNDECIDED and "until" in case.text):
             refuse(case, f"the check rejects a sound program with {code}")
         verdicts[code] += 1
 
     test()
-    assert verdicts[UNDECIDED] <= FEW * verdicts.total(), verdicts
+    assert verdicts[None] > verdicts.total() // 2, verdicts
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))

@@ -416,5 +416,7 @@ def unpark(r, router, color, port, since):
             # The sender's last word entered the path when there was room for it.
             room = r[X_QUEUE_WORDS] * (r[m + M_DISTANCE] + 1)
             r[m + M_END] = max(r[m + M_END], first + words - room)
+        # The words of one color pass in order, so the next message is behind this one.
+        since = last + 1
         add_work(r, m)
         m = after
