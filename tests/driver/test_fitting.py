@@ -90,7 +90,7 @@ def failure(fit: Fitting, options: CompileOptions) -> str:
 
 BAD = {
     "sram_too_small_for_the_grid": (small(sram_bytes=8000), replace(OPTIONS, grid=(2, 2))),
-    "sram_too_small_for_any_grid": (small(sram_bytes=6500), OPTIONS),
+    "sram_too_small_for_any_grid": (small(sram_bytes=6372), OPTIONS),
     "sram_too_small_for_any_square": (small(sram_bytes=7600, fabric_width=4, fabric_height=16), OPTIONS),
 }
 

@@ -62,7 +62,7 @@ def test_a_route_left_out(build):
 
 
 @pytest.mark.parametrize(
-    ("moved", "onto"), [("acc", "x_tile"), ("w_tile", "acc"), ("scores", "weights"), ("norm", "embedding")]
+    ("moved", "onto"), [("acc", "x_tile"), ("w_pair", "acc"), ("scores", "weights"), ("norm", "embedding")]
 )
 def test_a_buffer_on_a_live_one(build, moved, onto):
     buffers = {re.search(r"\) (\w+):", line)[1]: line for line in lines_starting(build[1], "buffer ")}
