@@ -18,6 +18,7 @@ SHARED = """mesh 1
 region main 2 x 1 at (0, 0) {
   buffer (0:2, 0) a: f32[40] @ 1024
   buffer (0:2, 0) b: f32[40] @ 1184
+  buffer (0, 0) c: f32[40] @ 1344
   place (0:2, 0) a[i: 0..40] = "a"[x, i]
   place (0, 0) b[i: 0..40] = "b"[i]
   route (0, 0) color 0: RAMP -> E
@@ -31,11 +32,11 @@ region main 2 x 1 at (0, 0) {
   code (0, 0) west {
     send a, color=0, async=first
     send b, color=1, async=second
-    recv a, color=2, async=third
+    recv c, color=2, async=third
     wait handle=first
     wait handle=second
     wait handle=third
-    send a, color=21
+    send c, color=21
   }
   code (1, 0) east {
     send a, color=2, async=out
