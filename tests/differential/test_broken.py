@@ -4,10 +4,11 @@ Both directions are held:
 
 - What the check accepts runs to its end on both engines, for every value of the runtime scalar: no deadlock, no word
   left over, no diagnostic of any kind.
-- What it rejects is broken: run anyway, with buffers watched, it ends in a diagnostic on at least one engine for at
-  least one value of the scalar. Two kinds of fault may stay hidden in one timing, so there the check has the last
-  word: a route that is rewritten under another PE's words (M0504), and a move's buffer that is touched too early
-  (M0509), where the engines took another order.
+- What breaks a rule of the text is told, whether or not a run would meet it: two routes of one color, say.
+- What it rejects for how it would run is broken: run anyway, with buffers watched, it ends in a diagnostic on at least
+  one engine for at least one value of the scalar. Two kinds of fault may stay hidden in one timing, so there the check
+  has the last word: a route that is rewritten under another PE's words (M0504), and a move's buffer that is touched
+  too early (M0509), where the engines took another order.
 
 What the check cannot decide (M0360) it does not accept; only some loops that end on a flag are such.
 """
@@ -15,13 +16,12 @@ What the check cannot decide (M0360) it does not accept; only some loops that en
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from meshrt.diagnostics import Diagnostic, MeshError
+from meshrt.diagnostics import MeshError
 from meshrt.program.check import diagnose
 from meshrt.program.proofs import prove
 from meshrt.run import RunOptions, run_program
@@ -36,7 +36,9 @@ HIDDEN = ("M0504", "M0509")
 UNDECIDED = "M0360"
 ENGINES = ("reference", "batched")
 #: Broken programs of each kind.
-EACH = 30
+EACH = 12
+#: Edits after which most programs still run.
+RARELY = ("one word to a queue", "drop a stream-through", "swap two moves")
 #: Sound programs.
 SOUND = 30
 SETTINGS = settings(
@@ -47,11 +49,6 @@ SETTINGS = settings(
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
 )
-
-
-def findings(case: Case) -> Sequence[Diagnostic]:
-    """What the static check says, first of the program's parts and then of its execution."""
-    return diagnose(case.program, case.target) or prove(case.program, case.target).findings
 
 
 def failures(case: Case) -> list[str]:
@@ -77,7 +74,9 @@ def refuse(case: Case, said: str) -> None:
 
 def judge(case: Case) -> str | None:
     """Hold the check against the engines; the code of its finding, None where it accepts."""
-    found, failed = findings(case), failures(case)
+    if unlawful := diagnose(case.program, case.target):
+        return unlawful[0].code
+    found, failed = prove(case.program, case.target).findings, failures(case)
     if not found and failed:
         refuse(case, f"the check accepts a program that fails: {', '.join(failed)}")
     if found and not failed and found[0].code not in (*HIDDEN, UNDECIDED):
@@ -113,8 +112,10 @@ def test_broken_programs(mutation: Mutation):
         if broken is None:
             return
         code = judge(broken)
-        assert code in (None, UNDECIDED, *mutation.codes), code
+        assert code in (None, UNDECIDED, *HIDDEN, *mutation.codes), code
         verdicts[code] += 1
 
     test()
-    assert any(code not in (None, UNDECIDED) for code in verdicts), f"no program was broken: {verdicts}"
+    assert verdicts.total(), "the edit fits no program"
+    if mutation.name not in RARELY:
+        assert any(code not in (None, UNDECIDED) for code in verdicts), f"no program was broken: {verdicts}"

@@ -45,15 +45,6 @@ def held_together(case: Case) -> Comparison:
     return pair.comparison("")
 
 
-def keeps_pace(case: Case) -> bool:
-    """Whether queues are deep enough for a word in every cycle, as those of real wafers are.
-
-    A word on its way holds a place of the queue it goes to, so a link or RAMP of d cycles moves
-    ``queue_words`` words in every d where that is less. The batched engine does not know this.
-    """
-    return case.target.queue_words >= max(case.target.hop_cycles, case.target.ramp_cycles)
-
-
 @pytest.mark.timeout(1800)
 def test_generated_programs(pytestconfig, record_property):
     """Fails on the first program whose engines differ in what they must not, or where too many are not near."""
@@ -78,7 +69,4 @@ def test_generated_programs(pytestconfig, record_property):
         path = case.save(SAVED / f"worst-{number + 1}.mesh")
         lines.append(f"  {comparison} {path}")
     record_property("agreement", "\n".join(lines))
-    timed = [(comparison, case) for comparison, case in compared if keeps_pace(case)]
-    outside = [f"{comparison}" for comparison, _ in timed if not comparison.within]
-    assert len(timed) > len(compared) // 3
-    assert len(outside) <= (1 - WITHIN) * len(timed), "\n".join(outside)
+    assert len(outside) <= (1 - WITHIN) * len(compared), "\n".join(map(str, outside))
