@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tools.fidelity.collective_program import collective_program
 
 import meshc
 from meshc.kernels.collectives import broadcast
@@ -14,6 +13,7 @@ from meshc.kernels.collectives.line import whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
 from meshc.kernels.gemm_ring import Schedule
 from meshc.standalone import GemmRing, Gemv
+from meshc.standalone.collective import collective_program
 from meshrt.program.model import Program
 from meshrt.run import RunOptions, run_build
 from meshrt.target import Target, load_target
@@ -80,7 +80,7 @@ def test_gemv(parts, groups, dtype, target, record_property):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
-@pytest.mark.parametrize("schedule", [Schedule("m"), Schedule("n", aligned_rows_send=True)])
+@pytest.mark.parametrize("schedule", [Schedule("m"), Schedule("n")])
 @pytest.mark.parametrize("parts", [2, 5, 8])
 def test_gemm_ring(parts, schedule, dtype, record_property):
     kernel = GemmRing(parts, 2, 4, 4, schedule, dtype=dtype)
