@@ -22,7 +22,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests recorded under ``agreement``: how near the engines are, and the programs where they are least so."""
     said = [
         value
-        for outcome in ("passed", "failed", "xfailed")
+        for outcome in ("passed", "failed")
         for report in terminalreporter.getreports(outcome)
         for name, value in report.user_properties
         if name == "agreement" and report.when == "call"

@@ -184,7 +184,7 @@ def _shallow(case: Case) -> Iterator[Case]:
 
 
 ROUTES = UNMATCHED | {"M0314", "M0320", "M0330", "M0504"}
-HANDLES = UNMATCHED | {"M0328", "M0329", "M0507", "M0508", "M0509"}
+HANDLES = UNMATCHED | {"M0507", "M0508", "M0509"}
 
 MUTATIONS = (
     Mutation("drop a receive", in_code(dropping(*RECEIVES)), HANDLES),
