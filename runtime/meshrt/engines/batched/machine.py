@@ -38,6 +38,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.scheduler import Scheduler
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
+from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.flatten import Again, Execute, LinearCode, flatten
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements
@@ -92,7 +93,7 @@ class Machine:
         if timing_only and until_rounds is None:
             _refuse_until([linear for _, linear in self._codes])
         self._handles = [_handles(linear) for _, linear in self._codes]
-        colors = _colors(program, instructions, target)
+        colors = program_colors(program, instructions, target)
         ports = [port for region in program.regions for port in region.ports]
         self._tables = make_tables(
             target,
@@ -243,19 +244,6 @@ def _handles(linear: LinearCode) -> dict[str, int]:
             if name is not None:
                 numbers.setdefault(str(name), len(numbers))
     return numbers
-
-
-def _colors(program: Program, instructions: Sequence[Instruction], target: Target) -> list[int]:
-    """Colors of routes, ``route`` instructions and ports, in ascending order."""
-    found: set[int] = set()
-    for region in program.regions:
-        found |= {route.color for route in region.routes} | {port.color for port in region.ports}
-    for instruction in instructions:
-        if instruction.opcode == "route":
-            color = instruction.option("color")
-            # A color that follows from coordinates may be any that the target has.
-            found |= {color.value} if isinstance(color, Int) else set(range(target.colors))
-    return sorted(found)
 
 
 def _switched(instructions: Sequence[Instruction], colors: Sequence[int]) -> list[bool]:

@@ -9,6 +9,7 @@ import numpy as np
 from meshrt.diagnostics import MeshError
 from meshrt.engines.faults import Fault
 from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
+from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements, to_dtype
 from meshrt.engines.loading.ports import check_input, edge_counts, entries
@@ -22,8 +23,7 @@ from meshrt.engines.reference.lowering import Lowering, route_config
 from meshrt.engines.reference.state import make_state
 from meshrt.engines.result import Finished, Row
 from meshrt.program.cost import price, words
-from meshrt.program.expr import Int
-from meshrt.program.model import Instruction, Port, Program, Region
+from meshrt.program.model import Port, Program, Region
 from meshrt.progress import Progress
 from meshrt.target import Target
 
@@ -61,7 +61,7 @@ class Machine:
         self._layout = Layout(program, self._bases, sum(sizes))
         environment, slots = self._environment(sum(sizes))
         self._lowered = Lowering(program, target, self._layout, self._names, slots).lower()
-        colors = _colors(program, self._lowered.instructions, target)
+        colors = program_colors(program, self._lowered.instructions, target)
         ports = [port for region in program.regions for port in region.ports]
         counts = [
             edge_counts(port, region, names)[1].clip(0)
@@ -283,16 +283,3 @@ class Machine:
             link_words=self.link_words,
             colors_peak=int(routed.sum(axis=1).max()) if routed.size else 0,
         )
-
-
-def _colors(program: Program, instructions: Sequence[Instruction], target: Target) -> list[int]:
-    """Colors of routes, ``route`` instructions and ports, in ascending order."""
-    found: set[int] = set()
-    for region in program.regions:
-        found |= {route.color for route in region.routes} | {port.color for port in region.ports}
-    for instruction in instructions:
-        if instruction.opcode == "route":
-            color = instruction.option("color")
-            # A color that follows from coordinates may be any that the target has.
-            found |= {color.value} if isinstance(color, Int) else set(range(target.colors))
-    return sorted(found)
