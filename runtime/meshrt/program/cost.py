@@ -13,12 +13,15 @@ move, add  1       1       1            n
 divide,    1       1       1            n, each of so many cycles
 root,
 special
-fma        1       3 x     outer x      outer x inner x length
-                   outer   inner
+fma        1       3 x     outer x      of the sum, in whole memory words
+                   outer   (inner +
+                           words of
+                           factors - 1)
 ========== ======= ======= ============ ===================================
 
 A product is two nested loops around a vector operation (:func:`gemm_events`): each round
-of the outer loop sets its three vectors up anew, the inner one only steps them.
+of the outer loop sets its three vectors up anew, the inner one only steps them and takes
+the factor of the next operation.
 
 A move of n elements over the fabric takes :func:`words` words; the first leaves or is
 taken after :func:`launch_cycles`, the others follow one every :func:`word_period`.
@@ -28,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil, gcd, prod
 from typing import TYPE_CHECKING
 
 from meshrt.program.model import DTYPE_BYTES
@@ -55,7 +58,7 @@ def unit_cycles(target: Target, cause: str) -> Fraction:
     if cause in ("word_cycles", "waited_cycles"):
         return Fraction(1)
     key, _, dtype = cause.partition(".")
-    number = getattr(target, key)
+    number = getattr(target, "fma_elements_per_cycle" if key == "fma_idle_elements" else key)
     # Through its text, a rate is the decimal number of the file.
     return 1 / Fraction(str(number[dtype])) if dtype else Fraction(number)
 
@@ -65,14 +68,17 @@ def price(target: Target, events: Events) -> int:
     return ceil(sum(count * unit_cycles(target, cause) for cause, count in events.items()))
 
 
+#: Elements of 16 bits in the 64-bit words that SRAM gives and takes in a cycle; longer ones count one by one.
+_PACKED = {"f16": 4, "bf16": 4}
 #: The dtypes that elements and multiply-adds have rates for.
 _RATES = {
     "fma_elements_per_cycle": ("f16", "mixed", "bf16", "f32"),
     "add_elements_per_cycle": ("f16", "bf16", "f32", "i32"),
     "move_elements_per_cycle": ("f16", "bf16", "f32", "i32"),
 }
-#: Every cause that cycles may have. Besides the keys of the target, ``word_cycles`` are those in which a word
-#: followed another one, and ``waited_cycles`` those in which one waited for a link or for room.
+#: Every cause that cycles may have. Besides the keys of the target, ``fma_idle_elements`` are elements beside those of
+#: a multiply-add in the memory words of its sum, as long as they; ``word_cycles`` are cycles in which a word followed
+#: another one, and ``waited_cycles`` those in which one waited for a link or for room.
 CAUSES = (
     "issue_cycles",
     "vector_setup_cycles",
@@ -88,6 +94,7 @@ CAUSES = (
     "root_cycles",
     "special_cycles",
     *(f"{key}.{dtype}" for key, dtypes in _RATES.items() for dtype in dtypes),
+    *(f"fma_idle_elements.{dtype}" for dtype in _PACKED),
     "word_cycles",
     "waited_cycles",
 )
@@ -123,6 +130,23 @@ def fma_cause(c_dtype: str, a_dtype: str) -> str:
 
 #: The vectors of a multiply-add that have to be set up: what it reads and writes the sum in, and one factor.
 FMA_VECTORS = 3
+#: Bytes of what a scalar is fetched in.
+_SCALAR_BYTES = 4
+
+
+def packed_elements(vectors: int, length: int, dtype: str) -> int:
+    """Elements in the memory words of vectors that lie one behind the other, each word whole, once for each vector."""
+    per_word = _PACKED.get(dtype, 1)
+
+    def touched(count: int) -> int:
+        return sum(((v + 1) * length - 1) // per_word - v * length // per_word + 1 for v in range(count))
+
+    if not length:
+        return 0
+    # After so many vectors the next one begins where a word does.
+    period = per_word // gcd(length, per_word)
+    whole, rest = divmod(vectors, period)
+    return per_word * (whole * touched(period) + touched(rest))
 
 
 def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, vector: str = "m") -> dict[str, int]:
@@ -130,14 +154,20 @@ def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, 
 
     ``vector="m"``: for each k (outer) and each n (inner) one operation of length m.
     ``vector="n"``: for each m (outer) and each k (inner) one of length n; a product of one row
-    sets its vectors up once.
+    sets its vectors up once. An operation is issued when it has its scalar factor, of which a word
+    of 32 bits brings as many as fit; the first word of a round comes with the set-up. It takes whole
+    memory words of the sum (:func:`packed_elements`), whose vectors lie one behind the other.
     """
     outer, inner, length = (k, n, m) if vector == "m" else (m, k, n)
+    fetched = max(words(inner, a_dtype, _SCALAR_BYTES) - 1, 0)
+    elements = macs(batch, m, k, n)
+    idle = k * packed_elements(batch * (n if vector == "m" else m), length, c_dtype) - elements
     return {
         "issue_cycles": 1,
         "vector_setup_cycles": FMA_VECTORS * batch * outer,
-        "vector_issue_cycles": batch * outer * inner,
-        fma_cause(c_dtype, a_dtype): batch * outer * inner * length,
+        "vector_issue_cycles": batch * outer * (inner + fetched),
+        fma_cause(c_dtype, a_dtype): elements,
+        **({f"fma_idle_elements.{c_dtype}": idle} if idle else {}),
     }
 
 
