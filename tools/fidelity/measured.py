@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from meshc.kernels.gemm_ring import Schedule
 from meshc.standalone import GemmRing, Gemv
@@ -86,3 +87,9 @@ def rows() -> tuple[Row, ...]:
                 cycles = float(entry.pop("cycles"))
                 found.append(Row(source.kernel, tuple((name, int(n)) for name, n in entry.items()), cycles))
     return tuple(found)
+
+
+#: What rows are left out of a fit together by.
+GROUPS: Mapping[str, Callable[[Row], Hashable]] = MappingProxyType(
+    {"side": lambda row: row.parts, "tile": lambda row: row.tile}
+)

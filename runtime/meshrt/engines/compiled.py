@@ -23,15 +23,20 @@ _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
 
 _ENGINES = Path(__file__).parent
-_IMPORT = re.compile(r"^(?:from|import) meshrt\.engines\.([\w.]+)(?: import (\([^)]*\)|[^\n(]*))?", re.M)
+_IMPORT = re.compile(r"^(?:from|import) meshrt\.([\w.]+)(?: import (\([^)]*\)|[^\n(]*))?", re.M)
 
 
 @cache
 def _imported(path: Path) -> frozenset[Path]:
-    """Modules of the engines that a module imports."""
+    """Modules that a module of the engines imports: compiled functions may hold their functions and constants.
+
+    What other modules import in turn is left out: compiled code holds nothing of it.
+    """
     found = set()
+    if not path.is_relative_to(_ENGINES):
+        return frozenset()
     for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        folder = _ENGINES / module.replace(".", "/")
+        folder = _ENGINES.parent / module.replace(".", "/")
         # What is imported from a package may be a module in it.
         found |= {folder.with_suffix(".py"), *(folder / f"{name}.py" for name in re.findall(r"\w+", names))}
     return frozenset(path for path in found if path.exists())
@@ -39,7 +44,7 @@ def _imported(path: Path) -> frozenset[Path]:
 
 @cache
 def _digest_of_sources(path: Path) -> str:
-    """What the compiled functions of a module depend on: the module, and those of the engines that it imports."""
+    """What the compiled functions of a module depend on: the module, and those that it imports."""
     sources, left = {_ENGINES / "compiled.py"}, {path}
     while left:
         sources |= left
