@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from meshrt.target import load_target
-from tools.fidelity.fit import FITTED, as_costs, counted, fit
+from tools.fidelity.fit import counted, fit, numbers_of, with_numbers
 from tools.fidelity.measured import SOURCES, Row, rows
 from tools.fidelity.page import DOCS
-from tools.fidelity.predict import cost_of, extrapolated_cycles, predicted, round_cycles, with_costs
+from tools.fidelity.predict import predicted, price, round_cycles, row_events
 from tools.fidelity.sections.measured_kernels import PLOT, row_text
 
 PAGE = (DOCS / "fidelity.md").read_text(encoding="utf-8")
@@ -44,9 +44,9 @@ def test_the_page_has_every_row_and_keeps_to_the_bars():
 
 
 @pytest.mark.parametrize("tile", [(1, 1, 1), (2, 3, 8)])
-def test_a_large_ring_is_extrapolated_exactly(tile):
-    kernel = row("gemm.ring", P=48, Mt=tile[0], Kt=tile[1], Nt=tile[2]).program
-    assert extrapolated_cycles(kernel, TARGET) == round_cycles(kernel, TARGET)
+def test_the_events_of_a_large_ring_are_extrapolated_exactly(tile):
+    large = row("gemm.ring", P=48, Mt=tile[0], Kt=tile[1], Nt=tile[2])
+    assert price(row_events(large, TARGET), TARGET) == pytest.approx(predicted(large, TARGET))
 
 
 def test_the_part_of_the_grid_that_is_timed_takes_as_long_as_the_whole():
@@ -56,18 +56,27 @@ def test_the_part_of_the_grid_that_is_timed_takes_as_long_as_the_whole():
     assert round_cycles(gemv, TARGET) == round_cycles(replace(gemv, columns=0), TARGET)
 
 
-def test_the_counts_are_linear_while_the_critical_path_is_the_same():
-    counts = counted(SMALL[:4], TARGET)
-    numbers = counts.costs.copy()
-    numbers[0] += 1
-    more = with_costs(TARGET, as_costs(numbers))
-    assert counts.at(numbers) == pytest.approx([predicted(each, more) for each in SMALL[:4]])
+def test_events_times_costs_are_the_cycles_while_the_critical_path_is_the_same():
+    linear = counted(SMALL, TARGET)
+    assert linear.at(numbers_of(TARGET)) == pytest.approx([predicted(each, TARGET) for each in SMALL])
+    numbers = numbers_of(TARGET) + [1, 0, 0, 2]
+    more = with_numbers(TARGET, numbers)
+    assert numbers_of(more) == pytest.approx(numbers)
+    assert linear.at(numbers) == pytest.approx([predicted(each, more) for each in SMALL])
 
 
 def test_the_fit_finds_the_costs_that_made_the_rows():
-    wanted = with_costs(TARGET, {"vector_setup_cycles": 9, "vector_issue_cycles": 4, "ramp_cycles": 3})
+    wanted = with_numbers(TARGET, [9, 7, 3, 15])
+    assert (wanted.async_launch_cycles, wanted.task_wakeup_cycles) == (7, 8)
     made = [replace(each, cycles=float(predicted(each, wanted))) for each in SMALL]
     told: list[str] = []
     found, _ = fit(made, TARGET, told.append)
-    assert [cost_of(found, c[0]) for c in FITTED] == pytest.approx([cost_of(wanted, c[0]) for c in FITTED])
+    assert found == wanted
     assert "worst 0.00%" in told[-1]
+
+
+def test_the_target_is_where_the_fit_of_all_rows_settles():
+    told: list[str] = []
+    found, _ = fit(rows(), TARGET, told.append)
+    assert found == TARGET
+    assert len(told) == 1
