@@ -81,6 +81,7 @@ class MeshBuilder:
         self._streams: set[str] = set()
         # Names of index expressions: parameters by value, scalars (None), and counters of open and closed loops.
         self._expressions: dict[str, Expr | None] = {}
+        self._tables: dict[str, tuple[int, ...]] = {}
         self._counters: list[str] = []
         self._closed_counters: set[str] = set()
         self._answered: Operation | None = None
@@ -126,6 +127,15 @@ class MeshBuilder:
             self._expressions[name] = value
             self._declare("param", rect=rect_attribute(self.everywhere), name=name, value=value)
         return Name(name)
+
+    def table(self, name: str, entries: Sequence[int]) -> str:
+        """The name of a table of integers, about that one; the same entries asked for again are the same table."""
+        wanted = tuple(entries)
+        name = _fresh(name, {n for n, known in self._tables.items() if known != wanted})
+        if name not in self._tables:
+            self._tables[name] = wanted
+            self._declare("table", name=name, entries=wanted)
+        return name
 
     def scalar(self, name: str, low: int, high: int) -> Expr:
         """A runtime scalar, declared once per name."""
