@@ -29,7 +29,9 @@ _TOKENS = (required("batch", "int"), required("sequence", "int"))
 #: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, and the longest prompt.
 _PHASE = (optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prompt", "int"))
 _TILE_FUNCTIONS = tuple(
-    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function) if row.name == "func" else row
+    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function)
+    if row.name == "func"
+    else row
     for row in FUNCTIONS
 )
 

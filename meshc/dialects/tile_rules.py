@@ -13,7 +13,6 @@ from meshc.ir.core import Block as IRBlock
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.ir.spec import Check
 
-
 #: Operations that only one phase has.
 _PHASES = {
     "tile.gemm": "prefill",
