@@ -61,7 +61,7 @@ class ShardType(ParametricType):
         return replace(self, dtype=dtype)
 
     def plain(self, tokens: int, width: int, height: int) -> bool:
-        """Whether it is cut as in prefill all but relayouts want it: tokens in blocks over all rows, features over x."""
+        """Whether it is cut as prefill wants it, relayouts aside: tokens in blocks over all rows, features over x."""
         upright = not self.transposed and self.origin == (0, 0)
         return upright and self.y == Block(tokens, height) and self.x.parts == width
 
