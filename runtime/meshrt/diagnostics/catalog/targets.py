@@ -47,6 +47,15 @@ ENTRIES: dict[str, Entry] = {
         "A reduction, all-reduce or broadcast is asked for by the name of its algorithm, such as chain, k_tree or auto; "
         "docs/kernels.md lists them.",
     ),
+    "M0620": Entry(
+        "plots need a package that is not installed",
+        "`meshc bench` draws with matplotlib, which comes with the extra: pip install 'meshc[plot]'. The figures "
+        "themselves are in the table and in the JSON file.",
+    ),
+    "M0621": Entry(
+        "a size has another number of extents than the operation",
+        "A size is one number, taken for every extent of the operation, or all extents with an x between them.",
+    ),
     "M0650": Entry(
         "there is no such diagnostic",
         "Codes are an M and four digits, such as M0101. meshc explain without a code lists them all.",
