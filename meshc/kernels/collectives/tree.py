@@ -50,7 +50,7 @@ def applies(length: int, root: int) -> str | None:
 
 
 def draw(length: int, root: int) -> Plan:
-    """The tree of any number of PEs and any root: on each side the one of the next power of two, less what is not there."""
+    """The tree of any number of PEs and any root: on each side that of a power of two, less what is not there."""
 
     def arm(count: int) -> list[list[int]]:
         rounds = range((count - 1).bit_length())

@@ -44,7 +44,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0617": Entry(
         "there is no such collective",
-        "A reduction, all-reduce or broadcast is asked for by the name of its algorithm, such as chain, k_tree or auto; "
+        "A reduction, all-reduce or broadcast is asked for by the name of its algorithm, such as chain or k_tree; "
         "docs/kernels.md lists them.",
     ),
     "M0620": Entry(
