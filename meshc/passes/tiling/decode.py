@@ -48,7 +48,7 @@ class DecodeConversion(Conversion):
             self.map(linear.results, [self.settled(made, linear, builder)])
 
     def _turned(self, x: object, linear: Operation) -> ShardType:
-        """The result of a product with ``x``, over the axis that x does not lie over, as the value lies or in blocks."""
+        """A product with ``x``, over the axis that x does not lie over: as the value lies, or in blocks."""
         assert isinstance(x, ShardType)
         wanted = self.shard(linear.result)
         if wanted.axis != x.axis:
