@@ -35,11 +35,12 @@ _DECLARATIONS = (
     _declaration("param", "a per-PE integer", required("rect", "list"), required("name"), required("value", "expr")),
     _declaration(
         "buffer",
-        "SRAM of each PE; the address is planned",
+        "SRAM of each PE; the address is planned; what is kept is needed from the beginning to the end",
         required("rect", "list"),
         required("name"),
         required("dtype"),
         required("shape", "list"),
+        optional("kept", "bool"),
         optional("address", "int"),
     ),
     _declaration(
