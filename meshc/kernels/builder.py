@@ -82,6 +82,7 @@ class MeshBuilder:
         self._streams: set[str] = set()
         # Names of index expressions: parameters by value, scalars (None), and counters of open and closed loops.
         self._expressions: dict[str, Expr | None] = {}
+        self._tables: dict[str, tuple[int, ...]] = {}
         self._counters: list[str] = []
         self._closed_counters: set[str] = set()
         self._answered: Operation | None = None
@@ -134,6 +135,15 @@ class MeshBuilder:
             self._declare("param", rect=rect_attribute(self.everywhere), name=name, value=value)
         return Name(name)
 
+    def table(self, name: str, entries: Sequence[int]) -> str:
+        """The name of a table of integers, about that one; the same entries asked for again are the same table."""
+        wanted = tuple(entries)
+        name = _fresh(name, {n for n, known in self._tables.items() if known != wanted})
+        if name not in self._tables:
+            self._tables[name] = wanted
+            self._declare("table", name=name, entries=wanted)
+        return name
+
     def scalar(self, name: str, low: int, high: int) -> Expr:
         """A runtime scalar, declared once per name."""
         if name not in self._expressions:
@@ -175,10 +185,15 @@ class MeshBuilder:
         self._block = outer
 
     @contextmanager
-    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Name]:
-        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free."""
+    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0, until: MeshBuffer | None = None) -> Iterator[Name]:
+        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free.
+
+        The loop also ends after a round in which the one element of ``until`` is not zero.
+        """
         counter = _fresh(hint, {*self._expressions, *self._counters})
-        attributes = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        attributes: dict[str, object] = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        if until is not None:
+            attributes["until"] = until.whole
         op = self._block.append(Operation("mesh.for", attributes=attributes, regions=[Block()]))
         self._counters.append(counter)
         with self._inside(op.regions[0]):
