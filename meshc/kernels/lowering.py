@@ -47,7 +47,7 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A placed weight: its buffer, the first element of this layer's part, and that part's shape."""
+    """A placed weight, or state: its buffer, the first element of this layer's part, and that part's shape."""
 
     buffer: MeshBuffer
     offset: Expr
@@ -64,8 +64,8 @@ class Lowering:
 
     ``operand`` and ``other`` are the dtypes of multiply-adds' operands and of everything else;
     ``tokens`` is how the tokens of all ``batch`` sequences lie over y, ``length`` the runtime
-    scalar that says how many tokens of each are the prompt's. ``values`` and ``inputs`` say
-    where shards and token ids lie.
+    scalar that says how many tokens of each are the prompt's. In decode ``position`` is that of
+    the one token of each sequence. ``values`` and ``inputs`` say where shards and token ids lie.
     """
 
     builder: MeshBuilder
@@ -77,12 +77,14 @@ class Lowering:
     length: Expr
     logits: str = "all"
     chunk_elements: int = 1024
+    position: Expr | None = None
     values: dict[Value, MeshBuffer] = field(default_factory=dict)
     inputs: dict[Value, MeshBuffer] = field(default_factory=dict)
     rounds: list[Rounds] = field(default_factory=list)
     #: Values whose last use is the operation being lowered: their buffers may be overwritten.
     dying: frozenset[Value] = frozenset()
     _weights: dict[object, Weight] = field(default_factory=dict)
+    _states: dict[str, Weight] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -144,8 +146,7 @@ class Lowering:
         """
         elements = [Name(n) for n in ELEMENT_NAMES[: len(shape)]]
         templates = [NameTemplate.of(tensor_name(s.weight)) for s in sections]
-        read = frozenset().union(*(t.counters for t in templates))
-        around = [r for r in self.rounds if r.counter in read]
+        around = self._read_by(*templates)
         program_counters = {r.counter: r.index for r in around}
         built = []
         for section, template in zip(sections, templates, strict=True):
@@ -161,11 +162,27 @@ class Lowering:
             buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape)
             for ranges, tensor, indices in built:
                 self.builder.place(buffer, ranges, tensor, indices)
-            part: Expr = as_expr(0)
-            for r in around:
-                part = part * r.count + r.index
-            self._weights[key] = Weight(buffer, part * math.prod(shape), tuple(shape))
+            self._weights[key] = _part(buffer, around, shape)
         return self._weights[key]
+
+    def _read_by(self, *templates: NameTemplate) -> list[Rounds]:
+        """The loops around whose counters the templates read."""
+        read = frozenset().union(*(t.counters for t in templates))
+        return [r for r in self.rounds if r.counter in read]
+
+    def state(self, name: str, hint: str, dtype: str, shape: Sequence[int]) -> Weight:
+        """What outlives a step of decode: zero before the first one; the same name asked for again is the same one.
+
+        ``name`` may read the counters of loops around it, as a weight's; there is then one part for
+        each of their rounds.
+        """
+        if name not in self._states:
+            around = self._read_by(NameTemplate.of(name))
+            buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape, kept=True)
+            with self.builder.before():
+                self.builder.emit("fill", buffer, value=0.0)
+            self._states[name] = _part(buffer, around, shape)
+        return self._states[name]
 
     def vector(self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None) -> Weight:
         """A feature vector ([F] weight or bias) placed like the features of ``layout``, alike in every row."""
@@ -193,6 +210,14 @@ class Lowering:
             return (outputs, inputs) if order == "nk" else (inputs, outputs)
 
         return index
+
+
+def _part(buffer: MeshBuffer, around: Sequence[Rounds], shape: Sequence[int]) -> Weight:
+    """This round's part of a buffer that has one of that shape for every round of the loops around."""
+    part: Expr = as_expr(0)
+    for r in around:
+        part = part * r.count + r.index
+    return Weight(buffer, part * math.prod(shape), tuple(shape))
 
 
 def outside(layout: Layout, i: ExprLike) -> Expr:

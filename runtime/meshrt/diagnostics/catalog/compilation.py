@@ -55,4 +55,16 @@ ENTRIES: dict[str, Entry] = {
         "While a value moves, a PE holds its tile of the operand and of the result and, on the ring, the tiles that "
         "pass. A replicated value takes its whole extent in every PE. Cut it over more PEs, or keep it in blocks.",
     ),
+    "M0420": Entry(
+        "The model cannot be decoded",
+        "A token that is decoded sees the tokens before it. The named attention has no causal mask: it also looks at "
+        "later ones, as encoders do. Such a model can be compiled for the prefill phase alone.",
+    ),
+    "M0421": Entry(
+        "The context is longer than the traced model",
+        "The one-token program is derived from the graph of a whole sequence, whose masks, tables and rotary "
+        "frequencies are recognised by their values at each of its positions. What holds at a position that the graph "
+        "does not have is not known (a window may begin there), so the context is at most the tokens of the graph. "
+        "A model exported with a dynamic sequence length is taken at the length of the context.",
+    ),
 }
