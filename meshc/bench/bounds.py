@@ -49,15 +49,16 @@ def distance_bound(target: Target, hops: int) -> int:
 def product_bounds(
     target: Target, size: tuple[int, int, int], grid: tuple[int, int], operand: str, accumulator: str
 ) -> Bounds:
-    """C[M, N] = X[M, K] W[K, N] where every PE ends with its tile of C, and X, W and C are cut over the whole grid.
+    """C[M, N] = X[M, K] W[K, N] where every PE begins with its tile of X and ends with its tile of C.
 
-    A PE needs the rows of X and the columns of W that its tile of C depends on, less what it holds itself.
+    Weights may lie anywhere before the run. A PE's tile of C depends on all of X in its row:
+    what it does not hold of these comes in itself, or what it makes of it does, added up to one tile of C.
     """
     (m, k, n), (width, height) = size, grid
-    rows, columns = ceil(m / height), ceil(n / width)
-    incoming = rows * (k - ceil(k / width)) + columns * (k - ceil(k / height))
+    rows = ceil(m / height)
+    incoming = rows * min(k - ceil(k / width), ceil(n / width))
     return Bounds(
         mac_bound(target, m * k * n, width * height, operand, accumulator),
         word_bound(target, incoming, operand),
-        distance_bound(target, max(width, height) - 1),
+        distance_bound(target, width - 1),
     )

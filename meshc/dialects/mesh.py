@@ -71,6 +71,7 @@ _DECLARATIONS = (
         required("shape", "list"),
         required("count", "expr"),
         required("indices", "list"),
+        optional("exact", "bool"),
     ),
 )
 
@@ -101,9 +102,14 @@ _STRUCTURE = (
     ),
     OpSpec(
         "mesh.for",
-        "a loop over start..stop",
+        "a loop over start..stop, which also ends after a round in which the flag ``until`` is not zero",
         results=exactly(0),
-        attributes=(required("counter"), required("start", "expr"), required("stop", "expr")),
+        attributes=(
+            required("counter"),
+            required("start", "expr"),
+            required("stop", "expr"),
+            optional("until", "view"),
+        ),
         regions=exactly(1),
         effects=True,
     ),

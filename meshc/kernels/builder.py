@@ -185,10 +185,15 @@ class MeshBuilder:
         self._block = outer
 
     @contextmanager
-    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Name]:
-        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free."""
+    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0, until: MeshBuffer | None = None) -> Iterator[Name]:
+        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free.
+
+        The loop also ends after a round in which the one element of ``until`` is not zero.
+        """
         counter = _fresh(hint, {*self._expressions, *self._counters})
-        attributes = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        attributes: dict[str, object] = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        if until is not None:
+            attributes["until"] = until.whole
         op = self._block.append(Operation("mesh.for", attributes=attributes, regions=[Block()]))
         self._counters.append(counter)
         with self._inside(op.regions[0]):

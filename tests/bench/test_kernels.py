@@ -48,10 +48,12 @@ def test_values_change_no_cycle_and_the_reference_agrees():
 
 
 def test_bounds_by_hand():
-    # 8 x 8 x 8 on 2 x 2 PEs: 512 MACs over 4 PEs at 4 elements per cycle; a PE holds half of the 4 x 8 elements of X
-    # and of W that its tile needs, so 2 x 16 elements of f16 in 16 words come in; one hop and two RAMPs.
-    bounds = product_bounds(TARGET, (8, 8, 8), (2, 2), "f16", "f16")
-    assert bounds == Bounds(macs=32, words=16, distance=TARGET.hop_cycles + 2 * TARGET.ramp_cycles)
+    # 8 x 8 x 16 on 2 x 2 PEs: 1,024 MACs over 4 PEs at 4 elements per cycle; of the 4 x 8 elements of X that its tile
+    # of C needs a PE lacks half, 16 of f16 in 8 words, and a tile of C has 4 x 8; one hop and two RAMPs.
+    bounds = product_bounds(TARGET, (8, 8, 16), (2, 2), "f16", "f16")
+    assert bounds == Bounds(macs=64, words=8, distance=TARGET.hop_cycles + 2 * TARGET.ramp_cycles)
+    # With fewer columns of C than X lacks, it is cheaper to send what was made of X.
+    assert product_bounds(TARGET, (8, 8, 2), (2, 2), "f16", "f16").words == 2
     assert product_bounds(TARGET, (8, 8, 8), (1, 1), "f16", "f16") == Bounds(128, 0, 0)
 
 
