@@ -1,4 +1,4 @@
-"""Programs of decode as the machine sees them: the same on both engines, proven to end, and no longer for more layers."""
+"""Programs of decode as the machine sees them: alike on both engines, proven to end, and no longer for more layers."""
 
 from __future__ import annotations
 
