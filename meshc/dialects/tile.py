@@ -187,6 +187,14 @@ _ROWS = (
     ),
     OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
     OpSpec(
+        "tile.sample",
+        "the next token of each sequence by its logits, in every PE: what the next step of decode works on",
+        operands=exactly(1),
+        attributes=(_ALGORITHM,),
+        effects=True,
+        check=rules.sample,
+    ),
+    OpSpec(
         "tile.output",
         "the results that leave the wafer, by name and with the shape that the user sees",
         operands=ANY,

@@ -20,6 +20,7 @@ _PHASES = {
     "tile.attention": "prefill",
     "tile.gemv": "decode",
     "tile.cached_attention": "decode",
+    "tile.sample": "decode",
 }
 
 
@@ -174,6 +175,16 @@ def relayout(op: Operation) -> str | None:
         return "its operand has {} tokens of {} features, its result {} of {}".format(*source.shape, *target.shape)
     if min(*source.origin, *target.origin) < 0:
         return "the corner of a shard lies outside the grid"
+    return None
+
+
+def sample(op: Operation) -> str | None:
+    """Logits whose vocabulary lies over x, to one token of each sequence."""
+    (logits,), (ids,) = op.operands, op.results
+    if not isinstance(logits.type, ShardType) or logits.type.axis != "x":
+        return "it takes logits that lie over x"
+    if not isinstance(ids.type, TensorType) or ids.type.shape != (logits.type.shape[0], 1):
+        return f"its result is a tensor of {logits.type.shape[0]} x 1 token ids"
     return None
 
 
