@@ -14,57 +14,23 @@ from meshc.ir.core import Operation, TensorType, Value
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.gemm_ring_transposed import last_token_row
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, select
 from meshrt.program.model import Rect
 
 
 def emit_input(value: Value, name: str, lowering: Lowering) -> None:
     """Append the arrival of the token ids [batch, sequence] in every PE."""
-    builder = lowering.builder
     assert isinstance(value.type, TensorType)
-    count = lowering.batch * lowering.sequence
     # Rows read their own block of tokens, so the buffer is padded to whole blocks.
-    tokens = builder.buffer(name, "i32", lowering.tokens.padded)
-    lowering.inputs[value] = tokens
-    stream = _multicast_port(builder, name, value.type.shape)
-    if lowering.tokens.padded != count:
-        builder.emit("fill", tokens, value=0.0)
-    builder.emit("recv", tokens.at(0, count), color=stream)
+    shape = lowering.batch, lowering.sequence
+    lowering.inputs[value] = receive_everywhere(lowering.builder, name, shape, lowering.tokens.padded)
 
 
-def emit_prompts(builder: MeshBuilder, name: str, batch: int, longest: int) -> MeshBuffer:
-    """Append the arrival of the prompts, i32[batch, longest], in every PE."""
-    prompts = builder.buffer(name, "i32", batch, longest)
-    builder.emit("recv", prompts, color=_multicast_port(builder, name, prompts.shape))
-    return prompts
-
-
-def emit_step_result(builder: MeshBuilder, name: str, values: MeshBuffer, most: int) -> None:
-    """Append the departure of a vector in every round of a loop of at ``most`` so many rounds, which may end earlier.
-
-    It leaves from PE (0, 0), and is one row of the result, of shape [most, elements].
-    """
-    stream = builder.stream(f"host.out.{name}", [StreamRoute(Rect(0, 1, 0, 1), "RAMP", ("W",))])
-    element, size = Name("e"), values.elements
-    builder.port(
-        name,
-        "out",
-        side="W",
-        rect=Rect(0, 1, 0, 1),
-        color=stream,
-        dtype=values.dtype,
-        shape=(most, size),
-        count=as_expr(most * size),
-        indices=(element // size, element % size),
-        exact=False,
-    )
-    with builder.when(maximum(Name("x"), Name("y")).eq(0)):
-        builder.emit("send", values, color=stream)
-
-
-def _multicast_port(builder: MeshBuilder, name: str, shape: tuple[int, ...]) -> Expr:
-    """Declare a port whose tensor of two dimensions goes to every PE; gives the stream that brings it."""
+def receive_everywhere(builder: MeshBuilder, name: str, shape: tuple[int, int], room: int) -> MeshBuffer:
+    """Append the arrival of an integer input in every PE, in a buffer of ``room`` elements with zeros at its end."""
     width, height = builder.width, builder.height
+    count = shape[0] * shape[1]
+    tokens = builder.buffer(name, "i32", room)
     east = ("E",) if width > 1 else ()
     routes = [StreamRoute(Rect(0, 1, 0, 1), "W", ("RAMP", *east, *(("S",) if height > 1 else ())))]
     if height > 2:
@@ -85,10 +51,13 @@ def _multicast_port(builder: MeshBuilder, name: str, shape: tuple[int, ...]) -> 
         color=stream,
         dtype="i32",
         shape=shape,
-        count=as_expr(shape[0] * shape[1]),
+        count=as_expr(count),
         indices=(element // shape[1], element % shape[1]),
     )
-    return stream
+    if room != count:
+        builder.emit("fill", tokens, value=0.0)
+    builder.emit("recv", tokens.at(0, count), color=stream)
+    return tokens
 
 
 def emit_output(op: Operation, lowering: Lowering) -> None:

@@ -32,9 +32,9 @@ from meshc.dialects.layout import Block, ceil_div
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
-from meshc.kernels.collectives.all_reduce import all_reduce
 from meshc.kernels.collectives.line import whole
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.line_reduce import combine
 from meshc.kernels.lowering import Lowering, outside
 from meshc.kernels.random_numbers import SEEDS, emit_key, emit_uniform
 from meshrt.program.expr import Expr, Name, maximum
@@ -165,9 +165,10 @@ class _Selection:
 
     def choose(self, token: MeshBuffer) -> None:
         """Append the ids as integers."""
-        ids = self.builder.buffer(self.op.result.name or "next", "i32", self.batch)
+        ids = self.lowering.inputs.get(self.op.result)
+        if ids is None:
+            ids = self.lowering.inputs[self.op.result] = self.builder.buffer("next", "i32", self.batch)
         self.builder.emit("copy", ids, token)
-        self.lowering.inputs[self.op.result] = ids
 
     # ---- steps --------------------------------------------------------------------------
 
@@ -180,9 +181,7 @@ class _Selection:
         return buffer.at(0, (self.batch, 0), (buffer.elements, 1))
 
     def _share(self, data: MeshBuffer) -> None:
-        builder = self.builder
-        if builder.width > 1:
-            all_reduce(builder, whole(builder, "x"), data, "max")
+        combine(self.lowering, whole(self.builder, "x"), data, "max")
 
     def _far_from(self, into: MeshBuffer, data: MeshBuffer, values: MeshBuffer, ranks: View) -> None:
         """A rank where ``data`` equals its sequence's value, else beyond any rank on the side that it differs to."""

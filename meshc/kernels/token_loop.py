@@ -1,129 +1,176 @@
-"""The loop over tokens, on the wafer: prompts in, one step after the other, sampled tokens out.
+"""The loop of decode: prompts in once, then step by step one token of each sequence, and the chosen tokens out.
 
-All sequences are at the same position ``t`` in every step. Sequence b takes its prompt's
-token while ``t < length_b`` and from then on the one that it sampled in the step before, so
-prompts of different lengths need nothing special and the host has no part in it: it sends
-the prompts and listens. What every step sampled leaves through the port ``tokens``, one word for
-each sequence; what a sequence samples before the last token of its prompt is nobody's.
+All sequences are at the same position t in every step. Sequence b works on its prompt's
+token while t < length_b, and after that on the token that the step before chose for it; so
+prompts of different lengths need nothing special, and no token passes through the host.
+Prompts lie in every PE. What is chosen lies in every PE too, and leaves at the south edge
+from the first column; logits, where they are wanted, leave there from every column. What is
+chosen before the last token of a prompt is nobody's.
 
-The loop ends after ``steps`` rounds, or as soon as every sequence has sampled one of the stop
-ids. Every PE comes to the same tokens by itself (see :mod:`meshc.kernels.sample_top_k`), so
-it knows that as well.
+The loop ends after ``steps`` rounds, or as soon as every sequence has chosen one of the stop ids.
+Every PE comes to the same tokens (see :mod:`meshc.kernels.sample_top_k`), so each knows that by itself.
 
-Runtime scalars: ``length_b`` of each sequence, ``steps``, and ``stop_0`` to ``stop_3``, ids of which any
-ends a sequence (-1: none).
+Runtime scalars: ``length_b`` of each sequence, ``steps``, and ``stop_0`` to ``stop_3``, ids any of which
+ends a sequence (-1: none). Control depends on ``steps`` alone; the others only on what is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from meshc.ir.core import Operation, TensorType
-from meshc.kernels.builder import MeshBuffer
-from meshc.kernels.host_io import emit_prompts, emit_step_result
+from meshc.dialects.shard import shard_of
+from meshc.ir.core import Operation, TensorType, Value
+from meshc.kernels.builder import MeshBuffer, StreamRoute
+from meshc.kernels.host_io import receive_everywhere
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Expr, Name, minimum, select
+from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
+from meshrt.program.model import Rect
 
-#: How many ids may end a sequence.
-STOPS = 4
-#: The port through which the sampled tokens leave, and the op table's names of what the loop does itself.
+#: The scalar that says how many steps a run takes, and the output that tells the chosen tokens.
+STEPS = "steps"
 TOKENS = "tokens"
+#: The scalars that say which ids end a sequence.
+STOPS = tuple(f"stop_{i}" for i in range(4))
+_HIGHEST_ID = (1 << 31) - 1
 
-#: Statements that belong to an entry of the op table, which the name makes.
-Scope = Callable[[str], AbstractContextManager[None]]
+
+def length_scalars(batch: int) -> tuple[str, ...]:
+    """The scalars that say how many tokens each prompt has."""
+    return tuple(f"length_{b}" for b in range(batch))
 
 
-@contextmanager
-def token_loop(func: Operation, lowering: Lowering, scope: Scope) -> Iterator[None]:
-    """Append what stands around one step of decode; inside, append the body of ``func``, with its ``tile.sample``.
+@dataclass(frozen=True, slots=True)
+class TokenLoop:
+    """The loop around the body of a function of the decode phase.
 
-    ``func`` is a tile-level function of the phase ``decode``, with its ``context`` and ``prompt`` (the longest).
-    Inside, ``lowering.position`` is the position of the step and ``lowering.inputs`` has the token of each sequence.
+    ``prompts``, each of ``prompt`` tokens at most, and ``tokens`` [batch], those of the present step and
+    then those chosen, lie in every PE; a run takes at most ``context`` steps. ``ended`` [batch] and
+    ``done`` [1] say which sequences have chosen a stop id, and whether all have.
     """
-    (ids,) = func.regions[0].args
-    assert isinstance(ids.type, TensorType)
-    batch, context, longest = ids.type.shape[0], func.attributes["context"], func.attributes["prompt"]
-    builder = lowering.builder
-    lengths = [builder.scalar(f"length_{b}", 1, longest) for b in range(batch)]
-    steps = builder.scalar("steps", 1, context)
-    name = ids.name or "input"
-    with scope(f"input {name}"):
-        prompts = emit_prompts(builder, name, batch, longest)
-    state = _State(lowering, batch, _of_sequence(lengths))
-    with scope("next"):
-        state.begin()
-    with builder.loop("t", steps, until=state.done) as t:
-        lowering.position = t
-        with scope("next"):
-            lowering.inputs[ids] = state.current_of(prompts, t)
-        yield
-        (sample,) = (op for op in func.regions[0].ops if op.name == "tile.sample")
-        with scope("next"):
-            state.take(lowering.inputs[sample.result], t)
-        with scope(f"output {TOKENS}"):
-            emit_step_result(builder, TOKENS, state.sampled, context)
-    lowering.position = None
-
-
-def _of_sequence(lengths: list[Expr]) -> Expr:
-    """The prompt's length of sequence ``i0``."""
-    found = lengths[-1]
-    for b in range(len(lengths) - 2, -1, -1):
-        found = select(Name("i0").eq(b), lengths[b], found)
-    return found
-
-
-@dataclass
-class _State:
-    """What a PE keeps from step to step: the tokens sampled last, and which sequences have ended."""
 
     lowering: Lowering
-    batch: int
+    prompts: MeshBuffer
+    tokens: MeshBuffer
+    ended: MeshBuffer
+    done: MeshBuffer
+    stops: MeshBuffer
     length: Expr
+    prompt: int
+    context: int
 
-    def __post_init__(self) -> None:
-        builder, batch = self.lowering.builder, self.batch
-        self.sampled = builder.buffer("sampled", "i32", batch)
-        self.ended = builder.buffer("ended", "i32", batch)
-        self.done = builder.buffer("done", "i32", 1)
-        self.stops = builder.buffer("stops", "i32", STOPS)
-
-    def begin(self) -> None:
-        """Append what holds before the first step."""
-        builder = self.lowering.builder
-        for buffer in (self.sampled, self.ended, self.done):
+    @classmethod
+    def receive(cls, ids: Value, prompt: int, context: int, lowering: Lowering) -> TokenLoop:
+        """Append the arrival of the prompts; ``ids`` is what the body calls the tokens of a step."""
+        builder, batch = lowering.builder, lowering.batch
+        assert isinstance(ids.type, TensorType)
+        tokens = builder.buffer("token", "i32", batch, kept=True)
+        prompts = receive_everywhere(builder, ids.name or "input", (batch, prompt), batch * prompt)
+        lowering.inputs[ids] = tokens
+        ended, done = builder.buffer("ended", "i32", batch), builder.buffer("done", "i32", 1)
+        for buffer in (tokens, ended, done):
             builder.emit("fill", buffer, value=0.0)
-        for i in range(STOPS):
-            builder.emit("index", self.stops.at(i, 1), value=builder.scalar(f"stop_{i}", -1, (1 << 31) - 1))
+        stops = builder.buffer("stops", "i32", len(STOPS))
+        for i, name in enumerate(STOPS):
+            builder.emit("index", stops.at(i, 1), value=builder.scalar(name, -1, _HIGHEST_ID))
+        length = _of_sequence([builder.scalar(name, 1, prompt) for name in length_scalars(batch)])
+        return cls(lowering, prompts, tokens, ended, done, stops, length, prompt, context)
 
-    def current_of(self, prompts: MeshBuffer, t: Expr) -> MeshBuffer:
-        """Append the choice of each sequence's token: its prompt's, or the one that it sampled."""
-        builder, batch, longest = self.lowering.builder, self.batch, prompts.shape[1]
-        current, within = builder.buffer("current", "i32", batch), builder.buffer("in_prompt", "i32", batch)
-        builder.emit("index", within, value=t.lt(self.length))
-        builder.emit("sub", current, prompts.at(minimum(t, longest - 1), (batch, longest)), self.sampled)
-        builder.emit("fma", current, current, within, self.sampled)
-        return current
+    @contextmanager
+    def steps(self) -> Iterator[Expr]:
+        """The loop over positions, each of which it yields."""
+        builder = self.lowering.builder
+        with builder.loop("t", builder.scalar(STEPS, 1, self.context), until=self.done) as position:
+            self.lowering.position = position
+            self._choose(position)
+            yield position
 
-    def take(self, ids: MeshBuffer, t: Expr) -> None:
-        """Append what follows from the tokens just sampled: which sequences have ended, and whether all have."""
-        builder, batch = self.lowering.builder, self.batch
-        off, other = (builder.buffer(name, "i32", batch, STOPS) for name in ("off", "other"))
+    def _choose(self, position: Expr) -> None:
+        """The prompt's token of each sequence that is still at its prompt; the others have what was chosen for them."""
+        builder, batch = self.lowering.builder, self.lowering.batch
+        given, within = builder.buffer("given", "i32", batch), builder.buffer("within", "i32", batch)
+        builder.emit("index", within, value=position.lt(self.length))
+        at = minimum(position, self.prompt - 1)
+        builder.emit("sub", given, self.prompts.at(at, (batch, self.prompt)), self.tokens)
+        builder.emit("fma", self.tokens, given, within, self.tokens)
+
+    def tell(self) -> None:
+        """Append the departure of the tokens chosen in this step, and whether they are the last."""
+        batch = self.lowering.batch
+        self._leave(TOKENS, self.tokens, (batch, self.context), 1, lambda step, e: (e % batch, step))
+        self._end()
+
+    def _end(self) -> None:
+        builder, batch, stops = self.lowering.builder, self.lowering.batch, len(STOPS)
+        position = self.lowering.position
+        assert position is not None
+        off, other = (builder.buffer(name, "i32", batch, stops) for name in ("off", "other"))
         ends = builder.buffer("ends", "i32", batch)
-        builder.emit("copy", self.sampled, ids)
         # How far off each stop id is, at most by one.
-        builder.emit("sub", off, ids.at(0, (batch, 1), (STOPS, 0)), self.stops.at(0, (batch, 0), STOPS))
+        builder.emit("sub", off, self.tokens.at(0, (batch, 1), (stops, 0)), self.stops.at(0, (batch, 0), (stops, 1)))
         builder.emit("mul", other, off, -1.0)
         builder.emit("max", off, off, other)
         builder.emit("min", off, off, 1.0)
         builder.emit("sub", off, 1.0, off)
         builder.emit("reduce_max", ends, off)
-        # Within a prompt nothing that is sampled counts.
-        builder.emit("fill", ends, value=0.0, where=(t + 1).lt(self.length))
+        builder.emit("fill", ends, value=0.0, where=(position + 1).lt(self.length))
         builder.emit("max", self.ended, self.ended, ends)
         # All have ended where the least of them is one.
         builder.emit("mul", ends, self.ended, -1.0)
         builder.emit("reduce_max", self.done, ends.at(0, 1, batch))
         builder.emit("mul", self.done, self.done, -1.0)
+
+    def tell_logits(self, op: Operation) -> None:
+        """Append the departure of this step's logits."""
+        (value,), (name,), (shape,) = op.operands, op.attributes["names"], op.attributes["shapes"]
+        type = shard_of(value)
+        tile = type.features.tile
+        batch, _, features = shape
+
+        def indices(step: Expr, e: Expr) -> tuple[ExprLike, ...]:
+            return e // tile, step, type.features.index(Name("x"), e % tile)
+
+        buffer = self.lowering.buffer_of(value)
+        self._leave(name, buffer, (batch, self.context, features), self.lowering.width, indices)
+
+    def _leave(
+        self,
+        name: str,
+        buffer: MeshBuffer,
+        shape: tuple[int, ...],
+        columns: int,
+        indices: Callable[[Expr, Expr], tuple[ExprLike, ...]],
+    ) -> None:
+        """Send a buffer from the first columns of the last row, each step.
+
+        ``indices(step, element)`` says where in the output an element of the buffer belongs.
+        """
+        builder, south = self.lowering.builder, self.lowering.height - 1
+        edge = Rect(0, columns, south, south + 1)
+        stream = builder.stream(f"host.out.{name}", [StreamRoute(edge, "RAMP", ("S",))])
+        element, size = Name("e"), buffer.elements
+        builder.port(
+            name,
+            "out",
+            side="S",
+            rect=edge,
+            color=stream,
+            dtype=buffer.dtype,
+            shape=shape,
+            count=as_expr(self.context * size),
+            indices=tuple(as_expr(i) for i in indices(element // size, element % size)),
+            # As many as there were steps.
+            exact=False,
+        )
+        here = select(Name("x").lt(columns), Name("y").eq(south), 0)
+        with builder.when(here):
+            builder.emit("send", buffer, color=stream)
+
+
+def _of_sequence(lengths: Sequence[Expr]) -> Expr:
+    """The length of the prompt of sequence ``i0``."""
+    found = lengths[-1]
+    for b in range(len(lengths) - 2, -1, -1):
+        found = select(Name("i0").eq(b), lengths[b], found)
+    return found
