@@ -67,4 +67,10 @@ ENTRIES: dict[str, Entry] = {
         "does not have is not known (a window may begin there), so the context is at most the tokens of the graph. "
         "A model exported with a dynamic sequence length is taken at the length of the context.",
     ),
+    "M0422": Entry(
+        "The context is not known",
+        "A build of the decode phase keeps the keys and values of up to `--context` tokens, prompt and answer "
+        "together. Where the model was exported for one sequence length the context is that; for a model of any "
+        "length it must be given.",
+    ),
 }
