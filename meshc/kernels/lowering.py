@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from meshc.dialects.layout import Block, Layout, ceil_div
-from meshc.dialects.shard import shard_of
+from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.ir.name_templates import NameTemplate
 from meshc.kernels.builder import ELEMENT_NAMES, MeshBuffer, MeshBuilder
@@ -184,16 +184,27 @@ class Lowering:
             self._states[name] = _part(buffer, around, shape)
         return self._states[name]
 
-    def vector(self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None) -> Weight:
-        """A feature vector ([F] weight or bias) placed like the features of ``layout``, alike in every row."""
+    def vector(
+        self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None, axis: str = "x"
+    ) -> Weight:
+        """A feature vector ([F] weight or bias) placed like the features of ``layout`` over an axis.
+
+        It is alike in all PEs along the other axis.
+        """
         stop = tensor_shape(value)[0] if stop is None else stop
-        section = Section(value, self.stretch(value, layout, start, stop))
+        section = Section(value, self.stretch(value, layout, start, stop, axis))
         return self.place(hint, self.operand, (layout.tile,), [section])
 
-    def stretch(self, value: Value, layout: Layout, start: int, stop: int) -> Indices:
-        """Index function of elements ``start`` to ``stop`` of a vector, as the features of ``layout`` lie."""
+    def per_token(self, value: Value, type: ShardType, hint: str) -> View:
+        """A feature vector placed like a shard's features and repeated for each token, in the order of its tile."""
+        weight = self.vector(value, type.features, hint, axis=type.axis)
+        tokens, features = (type.tokens.tile, 0), (type.features.tile, 1)
+        return weight.view(*((features, tokens) if type.transposed else (tokens, features)))
+
+    def stretch(self, value: Value, layout: Layout, start: int, stop: int, axis: str = "x") -> Indices:
+        """Index function of elements ``start`` to ``stop`` of a vector, placed like the features of ``layout``."""
         total = tensor_shape(value)[0]
-        return lambda e: [sliced(layout.index(Name("x"), e[0]), layout, start, stop, total)]
+        return lambda e: [sliced(layout.index(Name(axis), e[0]), layout, start, stop, total)]
 
     def matrix(
         self, value: Value, order: str, layout: Layout, start: int, stop: int
@@ -220,9 +231,22 @@ def _part(buffer: MeshBuffer, around: Sequence[Rounds], shape: Sequence[int]) ->
     return Weight(buffer, part * math.prod(shape), tuple(shape))
 
 
-def outside(layout: Layout, i: ExprLike) -> Expr:
-    """Whether local feature ``i`` of this column is padding."""
-    index = layout.index(Name("x"), i)
+def by_token(buffer: MeshBuffer, type: ShardType, *features: int) -> View:
+    """A shard's tile as [tokens, *features], whichever way it lies; the extents multiply to its features in this PE."""
+    tokens = type.tokens.tile
+    if not type.transposed or tokens == 1:
+        return buffer.at(0, tokens, *features)
+    dims: list[tuple[ExprLike, ExprLike]] = []
+    step = tokens
+    for extent in reversed(features):
+        dims.insert(0, (extent, step))
+        step *= extent
+    return buffer.at(0, (tokens, 1), *dims)
+
+
+def outside(layout: Layout, i: ExprLike, axis: str = "x") -> Expr:
+    """Whether local feature ``i`` of this PE is padding."""
+    index = layout.index(Name(axis), i)
     return maximum(binary("<", index, 0), binary(">=", index, layout.extent))
 
 
