@@ -106,7 +106,7 @@ class Model:
     # ---- in torch -----------------------------------------------------------------------
 
     def reference(self, w: dict[str, torch.Tensor], ids: torch.Tensor) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
-        """Logits [batch, sequence, vocabulary] and, layer by layer, keys and values [batch, KV heads, sequence, dim]."""
+        """Logits [batch, sequence, vocabulary] and, layer by layer, keys and values [batch, heads, sequence, dim]."""
         batch, sequence = ids.shape
         x = w["table"][ids]
         if self.learned:

@@ -86,3 +86,16 @@ def test_the_cache_holds_every_token_in_order_and_in_balance(height, count):
                 kept = held(steps, model, found["cache.{l}"], row, token % capacity, layer)
                 for each, whole in zip(kept, wanted, strict=True):
                     np.testing.assert_allclose(each, whole[:, :, token].numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (4, 3)])
+def test_a_bias_on_one_of_several_parts(width, height):
+    steps = Steps(width, height, batch=2)
+    x = steps.op("embedding", [steps.weight("table", 19, 6), steps.ids], steps.y(6), sequence=1)
+    parts = [(steps.weight("a", 5, 6), steps.weight("a_bias", 5)), (steps.weight("b", 5, 6), None)]
+    steps.results["a"], steps.results["b"] = steps.gemv(x, parts, [steps.x(5), steps.x(5)])
+    ids = torch.randint(0, 19, (2, 3))
+    found = steps.run(ids)
+    e = steps.weights["table"][ids]
+    assert_near(found["a"], e @ steps.weights["a"].T + steps.weights["a_bias"])
+    assert_near(found["b"], e @ steps.weights["b"].T)
