@@ -202,7 +202,8 @@ def _import(source: str | Path | ExportedProgram, options: CompileOptions, name:
 
 def _tokens(options: CompileOptions, fixed: int | None) -> int | None:
     """At how many tokens to import a model: the longest prompt, or in decode the context, which an export of a
-    fixed length may exceed."""
+    fixed length may exceed.
+    """
     if options.phase == "prefill":
         return options.seq
     return options.context if fixed is None else None

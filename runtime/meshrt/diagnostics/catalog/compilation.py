@@ -8,8 +8,8 @@ ENTRIES: dict[str, Entry] = {
     "M0401": Entry(
         "The program does not fit into the SRAM",
         "Code, the runtime, weights and activations of a PE together exceed its SRAM. The note is a map of what "
-        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`) or a shorter "
-        "prompt (`--seq`) need less.",
+        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`), a shorter "
+        "prompt (`--seq`) or, in decode, a shorter `--context` need less.",
     ),
     "M0402": Entry(
         "No kernel covers an operation",
