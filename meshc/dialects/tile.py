@@ -188,7 +188,7 @@ _ROWS = (
     OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
     OpSpec(
         "tile.sample",
-        "the next token of each sequence by its logits, in every PE: the likeliest, or one of up to ``top_k`` by chance",
+        "the next token of each sequence by its logits, in every PE: the likeliest or one of ``top_k`` by chance",
         operands=exactly(1),
         attributes=(optional("top_k", "int"), _ALGORITHM),
         effects=True,
