@@ -75,8 +75,8 @@ CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
 ) = range(21)
 
 # Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do
-# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop). P_FLAGS counts the flags that it has looked at, or is -1
-# in a code that looks at none.
+# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop). P_FLAGS counts the flags that it has looked at; it is
+# -1 in a code that looks at none.
 P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_FLAGS, P_COUNTERS = range(12)
 RUNNING, BLOCKED, PAUSED, ENDED = range(4)
 ON_WITHOUT_LOOKING = 2

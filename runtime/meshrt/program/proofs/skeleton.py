@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from meshrt.program.expr import Expr, Int, names_in
+from meshrt.program.expr import Expr, Int, Name, names_in
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import For, If, Instruction, OpScope, Region, Statement, Until, View
 from meshrt.program.proofs.buffers import Buffers
@@ -64,7 +64,8 @@ class Skeleton:
         self.region = region
         self.expressions = expressions
         self.buffers = buffers
-        self.scalars = {scalar.name for scalar in region.scalars}
+        #: The lowest value of each scalar.
+        self.scalars = {scalar.name: scalar.low for scalar in region.scalars}
         self.steps: list[list[int]] = []
         self.calls: list[list[int]] = [[0] * C_SIZE]
         self.operands: list[list[int]] = []
@@ -146,9 +147,10 @@ class Skeleton:
         self.loops = max(self.loops, place + 1)
         self._step(ENTER, place, self._number(start, counters), line=statement.line)
         # Where all PEs end by the same bound, to end by it is to end by the flag.
-        known = names_in(self.expressions.resolve(stop)) <= self.scalars | counters.keys()
+        known = names_in(self.expressions.resolve(stop)) <= self.scalars.keys() | counters.keys()
         alike = flag is not None and known
-        head = self._step(HEAD, place, self._number(stop, counters), e=int(alike), line=statement.line)
+        number = self._stop(start, stop, counters) if alike else self._number(stop, counters)
+        head = self._step(HEAD, place, number, e=int(alike), line=statement.line)
         outer, self._used = self._used, set()
         inside = {**counters, counter: place}
         self._body(statement.body, inside)
@@ -165,6 +167,17 @@ class Skeleton:
             loop = PLAIN if ROTATE in kinds else LOCAL
         self.steps[head][4] = loop
         self._used |= outer
+
+    def _stop(self, start: Expr, stop: Expr, counters: Mapping[str, int]) -> int:
+        """The number of the stop of a loop that a flag may end; one that is a scalar decides nothing.
+
+        Whatever its value, rounds are those of its highest one, and to end after any of them is looked at.
+        """
+        covered = (
+            isinstance(start, Int) and isinstance(stop, Name) and self.scalars.get(stop.name, start.value) > start.value
+        )
+        self._used |= names_in(self.expressions.resolve(stop))
+        return self.expressions.number(stop, counters, decides=not covered)
 
     def _leave(self, statement: For | Until, flag: View, counters: Mapping[str, int], place: int, read: bool) -> None:
         """The end of the body of a loop that a flag may end; ``read`` where its counter makes a difference."""
