@@ -79,31 +79,43 @@ class Place(Pass):
         if len(module.body.ops) != 1:
             raise MeshError("M0404", f"place takes a module of one function, and this one has {len(module.body.ops)}")
         (func,) = module.body.ops
-        options = context.options or CompileOptions()
-        a = func.attributes
-        size = {"width": a["width"], "height": a["height"]}
-        region = Operation("mesh.region", attributes={"name": "main", **size, "origin": (0, 0)}, regions=[Block()])
-        builder = MeshBuilder(region, **size)
-        operand, other = DTYPE_POLICY[a["dtype"]]
-        lowering = Lowering(
-            builder,
-            operand,
-            other,
-            a["batch"],
-            a["sequence"],
-            BlockLayout(a["batch"] * a["sequence"], a["height"]),
-            builder.scalar("length", 1, a["sequence"]),
-            self.logits or options.logits,
-            self.chunk_elements or options.chunk_elements,
-        )
+        region = empty_region(func)
+        lowering = lowering_for(func, region, context)
+        lowering.logits = self.logits or lowering.logits
+        lowering.chunk_elements = self.chunk_elements or lowering.chunk_elements
         walk = _Walk(lowering, module)
         walk.inputs(func.regions[0])
         walk.block(func.regions[0])
-        builder.finish()
+        lowering.builder.finish()
         module.level = "mesh"
         module.body = Block()
         module.body.append(region)
         module.attributes["ops"] = tuple(walk.sources)
+
+
+def empty_region(func: Operation) -> Operation:
+    """The region of a function, on its grid, with nothing in it."""
+    attributes = {"name": "main", "width": func.attributes["width"], "height": func.attributes["height"]}
+    return Operation("mesh.region", attributes={**attributes, "origin": (0, 0)}, regions=[Block()])
+
+
+def lowering_for(func: Operation, region: Operation, context: PassContext) -> Lowering:
+    """What kernels of a function append to a region with, by the options of the compilation."""
+    options = context.options or CompileOptions()
+    a = func.attributes
+    builder = MeshBuilder(region, a["width"], a["height"])
+    operand, other = DTYPE_POLICY[a["dtype"]]
+    return Lowering(
+        builder,
+        operand,
+        other,
+        a["batch"],
+        a["sequence"],
+        BlockLayout(a["batch"] * a["sequence"], a["height"]),
+        builder.scalar("length", 1, a["sequence"]),
+        options.logits,
+        options.chunk_elements,
+    )
 
 
 class _Walk:

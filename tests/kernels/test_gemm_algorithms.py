@@ -15,6 +15,8 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.estimate import Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.registry import kernels
+from meshc.passes.base import PassContext
+from meshc.passes.select_kernels import SelectKernels
 from meshrt.target import load_target
 from tests.kernels.gemm_program import Product
 from tests.kernels.harness import Graph, assert_near, run_graph
@@ -109,7 +111,10 @@ def test_a_cut_finds_its_tiles():
 
 
 def estimate(product: Product, target):
-    op = next(op for op in product.module().walk() if op.name == "tile.gemm")
+    """Of the schedule that is chosen on the target."""
+    module = product.module()
+    SelectKernels().run(module, PassContext(target=target))
+    op = next(op for op in module.walk() if op.name == "tile.gemm")
     found = kernels()[product.kernel].estimate
     assert found is not None
     return found(op, Site(*product.grid, *DTYPE_POLICY[product.dtype], target))
