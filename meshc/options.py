@@ -19,16 +19,18 @@ DEFAULT_CHUNK_ELEMENTS = 1024
 class CompileOptions:
     """Options of one compilation; ``None`` means chosen by the compiler.
 
-    ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``layers`` a
-    half-open slice of the repeated layers; ``logits`` whether every position's logits
-    leave the wafer or only those of the prompt's last token; ``chunk_elements`` how much of
-    a token table rides the ring at once (less takes less SRAM and more steps).
+    ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``context`` (of
+    the decode phase) how many tokens prompt and answer may come to; ``layers`` a half-open
+    slice of the repeated layers; ``logits`` whether every position's logits leave the wafer
+    or only those of the prompt's last token; ``chunk_elements`` how much of a token table
+    rides the ring at once (less takes less SRAM and more steps).
     """
 
     target: str = "wse2"
     grid: tuple[int, int] | None = None
     phase: str = "prefill"
     seq: int | None = None
+    context: int | None = None
     batch: int = 1
     layers: tuple[int, int] | None = None
     dtype: str = "mixed"
@@ -46,7 +48,7 @@ class CompileOptions:
                     f"{name} is {value!r}",
                     helps=[f"choose one of: {', '.join(allowed)}"],
                 )
-        for name, value in (("seq", self.seq), ("batch", self.batch)):
+        for name, value in (("seq", self.seq), ("context", self.context), ("batch", self.batch)):
             if value is not None and value < 1:
                 raise MeshError("M0601", f"{name} is {value}", helps=[f"{name} must be at least 1"])
         if self.grid is not None and min(self.grid) < 1:

@@ -1,8 +1,9 @@
 """The tile dialect: sharded values on a logical grid, one operation per distributed step.
 
-Every activation is two-dimensional, tokens by features: tokens (batch folded in, sequence
-by sequence) are cut over y, features over x, each by its layout. What a PE holds of a
-value is the rectangle ``y.tile`` by ``x.tile``, padding included. ``tile.relayout`` moves a
+Every activation is two-dimensional, tokens by features: in prefill tokens (batch folded
+in, sequence by sequence) are cut over y, features over x, each by its layout; in decode the
+features of one token of each sequence lie over x or over y, alike along the other axis. What a
+PE holds of a value is the rectangle ``y.tile`` by ``x.tile``, padding included. ``tile.relayout`` moves a
 value to any other layout: see :class:`~meshc.dialects.shard.ShardType`. Weights stay whole
 source tensors here; the kernel that consumes one decides where its pieces lie.
 """
@@ -25,14 +26,29 @@ DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16",
 #: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
 _GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
 _TOKENS = (required("batch", "int"), required("sequence", "int"))
+#: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, and the longest prompt.
+_PHASE = (optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prompt", "int"))
 _TILE_FUNCTIONS = tuple(
-    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS), check=rules.function) if row.name == "func" else row
+    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function)
+    if row.name == "func"
+    else row
     for row in FUNCTIONS
 )
 
 #: The kernel that carries it out, and what was chosen besides (see meshc/kernels/schedule.py).
 _KERNEL = (optional("algorithm"), optional("schedule", "dict"))
 _NUMBER = ("float", "int")
+#: What every attention says of its heads and of what a query may see.
+_HEADS = (
+    required("heads", "int"),
+    required("kv_heads", "int"),
+    required("head_dim", "int"),
+    required("scale", *_NUMBER),
+    required("mask", words=("causal", "full", "window")),
+    optional("value_dim", "int"),
+    optional("window", "int"),
+    optional("softcap", *_NUMBER),
+)
 
 _ROWS = (
     OpSpec("tile.weight", "a whole source tensor by its name", attributes=(required("name"),), check=rules.weight),
@@ -72,6 +88,14 @@ _ROWS = (
         check=rules.gemm_transposed,
     ),
     OpSpec(
+        "tile.gemv",
+        "tile.gemm for one token of each sequence: features over y before and over x after, or the other way round",
+        operands=Count(2, None),
+        results=Count(1, None),
+        attributes=(required("parts", "list"), *_KERNEL),
+        check=rules.gemv,
+    ),
+    OpSpec(
         "tile.rms_norm",
         "x over the root of its mean square, times a weight",
         operands=Count(1, 2),
@@ -103,19 +127,21 @@ _ROWS = (
         "tile.attention",
         "softmax(q kᵀ scale, masked) v, by heads",
         operands=exactly(3),
+        attributes=(*_HEADS, required("sequence", "int"), *_KERNEL),
+        check=rules.both(rules.shards(), rules.by_heads),
+    ),
+    OpSpec(
+        "tile.cached_attention",
+        "attention of one token of each sequence to what was cached of those before and to itself",
+        operands=exactly(3),
         attributes=(
-            required("heads", "int"),
-            required("kv_heads", "int"),
-            required("head_dim", "int"),
-            required("scale", *_NUMBER),
-            required("mask", words=("causal", "full", "window")),
-            required("sequence", "int"),
-            optional("value_dim", "int"),
-            optional("window", "int"),
-            optional("softcap", *_NUMBER),
+            *_HEADS,
+            required("context", "int"),
+            required("cache"),
+            optional("kv", words=("shift", "append")),
             *_KERNEL,
         ),
-        check=rules.both(rules.shards(), rules.by_heads),
+        check=rules.both(rules.shards(), rules.cached_attention),
     ),
     OpSpec(
         "tile.glu",
@@ -161,6 +187,14 @@ _ROWS = (
         check=rules.both(rules.shards(), graph_rules.repeat),
     ),
     OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
+    OpSpec(
+        "tile.sample",
+        "the next token of each sequence by its logits, in every PE: what the next step of decode works on",
+        operands=exactly(1),
+        attributes=_KERNEL,
+        effects=True,
+        check=rules.sample,
+    ),
     OpSpec(
         "tile.output",
         "the results that leave the wafer, by name and with the shape that the user sees",

@@ -60,4 +60,16 @@ ENTRIES: dict[str, Entry] = {
         "The `schedule` of an operation, or a pin such as `gemm.ring{vector=m}`, names what a kernel lets one choose "
         "besides the algorithm. The note lists what it offers for this operation on this grid.",
     ),
+    "M0420": Entry(
+        "The model cannot be decoded",
+        "A token that is decoded sees the tokens before it. The named attention has no causal mask: it also looks at "
+        "later ones, as encoders do. Such a model can be compiled for the prefill phase alone.",
+    ),
+    "M0421": Entry(
+        "The context is longer than the traced model",
+        "The one-token program is derived from the graph of a whole sequence, whose masks, tables and rotary "
+        "frequencies are recognised by their values at each of its positions. What holds at a position that the graph "
+        "does not have is not known (a window may begin there), so the context is at most the tokens of the graph. "
+        "A model exported with a dynamic sequence length is taken at the length of the context.",
+    ),
 }

@@ -105,6 +105,10 @@ class Expressions:
             self._rows.append(self._compile(expr, mine))
         return self._numbers[key]
 
+    def scalars_read(self) -> frozenset[str]:
+        """The runtime scalars that some expression reads."""
+        return frozenset().union(*(names_in(expr) for expr, _ in self._numbers)) & self._scalars.keys()
+
     def _compile(self, expr: Expr, counters: Mapping[str, int]) -> tuple[int, int]:
         if isinstance(expr, Int):
             return CONSTANT, expr.value

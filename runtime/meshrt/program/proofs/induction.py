@@ -34,9 +34,7 @@ from meshrt.program.proofs.records import (
     OF_SCALARS,
     P_COUNTERS,
     P_EXIT,
-    P_STATUS,
     P_STEP,
-    PAUSED,
     S_A,
     S_B,
     S_KIND,
@@ -72,13 +70,12 @@ class Induction:
     skipped: int = 0
     untils: int = 0
 
-    def step(self, state: State) -> None:
-        """PEs stand at heads of loops and nothing else can go on: skip what is alike."""
-        paused = np.flatnonzero(state.pes[:, P_STATUS] == PAUSED)
+    def step(self, state: State, paused: np.ndarray) -> None:
+        """These PEs stand at heads of loops and nothing else can go on: skip what is alike."""
         at = state.pes[paused, P_STEP]
         places = P_COUNTERS + state.s[at + S_A]
         counters = state.pes[paused, places]
-        key = self._digest(state, paused, places)
+        key = digest_of(state, paused, places)
         now = _Moment(counters, state.sinks[:, X_GOT].copy(), state.sources[:, U_LEFT].copy())
         before = self.moments.get(key)
         if before is not None and (now.counters > before.counters).any():
@@ -92,33 +89,6 @@ class Induction:
             self.untils += 1
             if self.untils > MOST_UNTILS:
                 raise NotPeriodic
-
-    def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
-        layout = state.layout
-        pes = state.pes[:, : layout.names_at].copy()
-        pes[paused, places] = 0
-        channels = state.channels[:, :F_EPOCH].copy()
-        # Where a line ends follows from its moves; an empty one keeps an old end.
-        channels[:, F_PASSED] = channels[:, F_PASSED] > 0
-        channels[:, [F_QUEUED, F_LAST_RECEIVER, F_LAST_SENDER]] = 0
-        full = np.argwhere(state.queues[:, :, 0] > 0)
-        words = state.queues[full[:, 0], full[:, 1]]
-        words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0
-        flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
-        moves = state.moves[flying[:, 0], flying[:, 1]]
-        digest = hashlib.blake2b(digest_size=32)
-        for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, self._changes(state)):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.digest()
-
-    def _changes(self, state: State) -> np.ndarray:
-        """Route changes that wait for own words."""
-        waiting = np.flatnonzero(state.channels[:, F_PENDING])
-        parts = [
-            state.s[first : first + count * G_SIZE]
-            for first, count in state.channels[waiting][:, [F_CHANGES, F_PENDING]].tolist()
-        ]
-        return np.concatenate([waiting, *parts])
 
     def _skip(
         self, state: State, paused: np.ndarray, at: np.ndarray, places: np.ndarray, before: _Moment, now: _Moment
@@ -177,3 +147,33 @@ class Induction:
         s[H_CANDIDATE] = mine
         alive[: len(kept)] = kept
         s[H_ALIVE] = len(kept)
+
+
+def digest_of(state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
+    """What decides all that follows, but for the counters at ``places`` of the ``paused`` PEs."""
+    layout = state.layout
+    pes = state.pes[:, : layout.names_at].copy()
+    pes[paused, places] = 0
+    channels = state.channels[:, :F_EPOCH].copy()
+    # Where a line ends follows from its moves; an empty one keeps an old end.
+    channels[:, F_PASSED] = channels[:, F_PASSED] > 0
+    channels[:, [F_QUEUED, F_LAST_RECEIVER, F_LAST_SENDER]] = 0
+    full = np.argwhere(state.queues[:, :, 0] > 0)
+    words = state.queues[full[:, 0], full[:, 1]]
+    words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0
+    flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
+    moves = state.moves[flying[:, 0], flying[:, 1]]
+    digest = hashlib.blake2b(digest_size=32)
+    for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, _changes(state)):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.digest()
+
+
+def _changes(state: State) -> np.ndarray:
+    """Route changes that wait for own words."""
+    waiting = np.flatnonzero(state.channels[:, F_PENDING])
+    parts = [
+        state.s[first : first + count * G_SIZE]
+        for first, count in state.channels[waiting][:, [F_CHANGES, F_PENDING]].tolist()
+    ]
+    return np.concatenate([waiting, *parts])

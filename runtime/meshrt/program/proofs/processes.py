@@ -80,12 +80,14 @@ from meshrt.program.proofs.records import (
     JUMP,
     KEPT_AT,
     KEPT_DONE,
+    KEPT_FIRST,
     KEPT_LEFT,
     KEPT_NONE,
     KEPT_ROUNDS,
     KEPT_STATE,
     LAZY_ROUTE,
     LAZY_WORDS,
+    LEAVE,
     LOCAL,
     M_CALL,
     M_DTYPE,
@@ -123,6 +125,7 @@ from meshrt.program.proofs.records import (
     S_B,
     S_C,
     S_D,
+    S_E,
     S_KIND,
     S_SIZE,
     SEND,
@@ -360,7 +363,10 @@ def enter_round(s, at, pe):
     counter = pe + P_COUNTERS + s[at + S_A]
     leaves = s[pe + P_EXIT] == 1
     if not leaves and s[pe + P_GO] != ON_WITHOUT_LOOKING:
-        leaves = not is_below(s, s[counter], s[at + S_B], pe)
+        # Behind any round but the first comes what also comes where a flag ends the loop.
+        kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+        ends_early = s[at + S_E] == 1 and s[counter] > s[kept + KEPT_FIRST]
+        leaves = not is_below(s, s[counter], s[at + S_B], pe, ends_early)
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     if leaves:
@@ -387,6 +393,31 @@ def end_round(s, at, pe):
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     return following
+
+
+@internal
+def may_leave(s, at, pe):
+    """The end of a round of a counted loop that a flag may end: the step that follows, or this one where it stops."""
+    if s[H_LOCAL]:
+        # Whichever round is the last, it leaves the buffers as the first did.
+        kept = pe + s[H_KEPT] + s[at + S_B] * s[H_KEPT_SIZE]
+        if s[kept + KEPT_AT] == KEPT_NONE:
+            remember(s, kept, pe)
+        elif not as_before(s, kept, pe):
+            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
+        if s[pe + P_MOVES] > 0:
+            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
+        return at + S_SIZE
+    if s[pe + P_EXIT] == 1:
+        s[pe + P_COUNTERS + s[at + S_A]] = 0
+        s[pe + P_EXIT] = 0
+        s[pe + P_GO] = 0
+        return s[at + S_C]
+    if s[pe + P_GO] == 0 and not s[H_NO_STOPS]:
+        s[pe + P_STATUS] = PAUSED
+        return at
+    s[pe + P_GO] = 0
+    return at + S_SIZE
 
 
 @internal
@@ -428,8 +459,12 @@ def step(s, at, pe):
     elif kind == ENTER:
         s[pe + P_COUNTERS + a] = value_of(s, b, pe)
         kept = pe + s[H_KEPT] + a * s[H_KEPT_SIZE]
+        s[kept + KEPT_FIRST] = s[pe + P_COUNTERS + a]
         s[kept + KEPT_ROUNDS] = 0
         s[kept + KEPT_AT] = KEPT_NONE
+        if s[at + S_SIZE + S_KIND] == HEAD and s[at + S_SIZE + S_E] == 1:
+            # Where a flag may end the loop, its rounds keep something as well, in the place behind.
+            s[kept + s[H_KEPT_SIZE] + KEPT_AT] = KEPT_NONE
     elif kind == ROTATE:
         if s[H_LOCAL]:
             rotate(s, a, a + O_SIZE, pe)
@@ -445,6 +480,8 @@ def step(s, at, pe):
                 settle(s)
     elif kind == AGAIN:
         following = end_round(s, at, pe)
+    elif kind == LEAVE:
+        following = may_leave(s, at, pe)
     elif kind == END:
         s[pe + P_STATUS] = ENDED
         s[H_ENDED] += 1
@@ -506,11 +543,11 @@ def run_alone(s, pe):
 
 
 @native
-def resume(s):
-    """Let the PEs that stand at heads of loops go on."""
+def resume(s, leaves):
+    """Let the PEs go on that stand at heads of loops, or where a flag may end one."""
     for i in range(s[H_PES]):
         pe = s[A_PES] + i * s[H_PE_SIZE]
-        if s[pe + P_STATUS] == PAUSED:
+        if s[pe + P_STATUS] == PAUSED and (s[s[pe + P_STEP] + S_KIND] == LEAVE) == leaves:
             s[pe + P_GO] = 1 - s[pe + P_EXIT]
             wake(s, pe)
 

@@ -25,9 +25,10 @@ CALL_UNIT = 32
 DTYPES = CALL_UNIT // DTYPE_UNIT
 
 # Kinds of steps of a code.
-END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, AGAIN = range(12)
-# Columns of a step. HEAD: counter, stop, step behind the loop, kind of loop. MOVE, ROUTE: call.
-S_KIND, S_A, S_B, S_C, S_D, S_LINE, S_SIZE = range(7)
+END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, AGAIN, LEAVE = range(13)
+# Columns of a step. HEAD: counter, stop, step behind the loop, kind of loop, whether a flag may end it. LEAVE: counter,
+# place of what is kept, step behind the loop. MOVE, ROUTE: call.
+S_KIND, S_A, S_B, S_C, S_D, S_E, S_LINE, S_SIZE = range(8)
 # Kinds of loops: run as they are; stopped at their head for induction; without words, first and last round only.
 PLAIN, STOPPING, LOCAL = range(3)
 
@@ -135,9 +136,10 @@ AT_ONCE, LAZY_WORDS, LAZY_ROUTE = range(3)
 MOST_PENDING = 8
 G_WORDS, G_INPUT, G_OUTPUTS, G_SIZE = range(4)
 
-# What a PE keeps for each loop around it while it runs alone: rounds so far, the round of which it remembers the state
-# (KEPT_NONE, KEPT_DONE), how many rounds are left once all others are known to be alike, and that state.
-KEPT_ROUNDS, KEPT_AT, KEPT_LEFT, KEPT_STATE = range(4)
+# What a PE keeps for each loop around it: where its counter began, and while it runs alone: rounds so far, the round of
+# which it remembers the state (KEPT_NONE, KEPT_DONE), how many rounds are left once all others are known to be alike,
+# and that state.
+KEPT_FIRST, KEPT_ROUNDS, KEPT_AT, KEPT_LEFT, KEPT_STATE = range(5)
 KEPT_NONE, KEPT_DONE = -1, -2
 
 # Host sources and sinks.

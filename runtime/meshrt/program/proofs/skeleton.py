@@ -31,6 +31,7 @@ from meshrt.program.proofs.records import (
     EXCHANGES,
     HEAD,
     JUMP,
+    LEAVE,
     LOCAL,
     MOST_DIMS,
     MOVE,
@@ -67,7 +68,7 @@ class Skeleton:
         self.dims: list[tuple[int, int]] = []
         #: The instruction of each call (the first is the host) and of each operand.
         self.called: list[Instruction | None] = [None]
-        self.touched: list[Instruction | Until] = []
+        self.touched: list[Instruction | For | Until] = []
         self.handles: dict[str, int] = {}
         self.starts: list[int] = []
         self.loops = 1
@@ -92,8 +93,8 @@ class Skeleton:
         kind, call = self.steps[step][:2]
         return self.called[call] if kind in (MOVE, ROUTE) else None
 
-    def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, line: int = 0) -> int:
-        self.steps.append([kind, a, b, c, d, line])
+    def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, line: int = 0) -> int:
+        self.steps.append([kind, a, b, c, d, e, line])
         return len(self.steps) - 1
 
     def _number(self, expr: Expr, counters: Mapping[str, int]) -> int:
@@ -131,19 +132,35 @@ class Skeleton:
         self._step(ENTER, place, self._number(statement.start, counters), line=statement.line)
         head = self._step(HEAD, place, self._number(statement.stop, counters), line=statement.line)
         outer, self._used = self._used, set()
-        self._body(statement.body, {**counters, statement.counter: place})
+        inside = {**counters, statement.counter: place}
+        if statement.until is not None:
+            # What its rounds leave is kept in a place of its own, which no counter takes.
+            inside[f"@leave {place}"] = place + 1
+            self.steps[head][5] = 1
+        self._body(statement.body, inside)
+        if statement.until is not None:
+            self._leave(statement, statement.until, inside, place)
         self._step(REPEAT, place, head, line=statement.line)
         self.steps[head][3] = len(self.steps)
         kinds = {step[0] for step in self.steps[head:]}
         if statement.counter in self._used:
             loop = PLAIN
-        elif kinds & {MOVE, WAIT, ROUTE, AGAIN}:
+        elif kinds & {MOVE, WAIT, ROUTE, AGAIN, LEAVE}:
             loop = STOPPING
             self.stopping += 1
         else:
             loop = PLAIN if ROTATE in kinds else LOCAL
         self.steps[head][4] = loop
         self._used |= outer
+
+    def _leave(self, statement: For, flag: View, counters: Mapping[str, int], place: int) -> None:
+        """The end of the body of a counted loop that a flag may end."""
+        first = len(self.operands)
+        self._operand(flag, READS, counters, statement)
+        self._touch(first, statement.line)
+        self.loops = max(self.loops, place + 2)
+        self._step(LEAVE, place, place + 1, len(self.steps) + 2, line=statement.line)
+        self.stopping += 1
 
     def _until(self, statement: Until, counters: Mapping[str, int]) -> None:
         place = len(counters)
@@ -174,7 +191,12 @@ class Skeleton:
         )
 
     def _operand(
-        self, view: View, role: int, counters: Mapping[str, int], instruction: Instruction | Until, always: bool = False
+        self,
+        view: View,
+        role: int,
+        counters: Mapping[str, int],
+        instruction: Instruction | For | Until,
+        always: bool = False,
     ) -> None:
         """Note an operand where it matters, or ``always``."""
         buffers = self.buffers
