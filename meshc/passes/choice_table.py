@@ -13,16 +13,18 @@ _NUMBERS = 2
 
 
 def choice_table(choices: Sequence[Choice]) -> str:
-    """One section for each operation with several candidates, the chosen one first, the others by cost.
+    """One section for each operation that leaves a choice, the chosen one first, the others by cost.
 
     ``bytes`` and ``colors`` are those of the operation alone, in the PE that holds most; hops and
     stages those of its critical path.
     """
-    several = [choice for choice in choices if len(choice.candidates) > 1]
+    several = [
+        choice for choice in choices if len(choice.possible) > 1 or (choice.pinned and len(choice.candidates) > 1)
+    ]
     sections = [_section(choice) for choice in several]
-    single = sorted({choice.chosen.kernel.name for choice in choices if len(choice.candidates) == 1})
-    if single:
-        sections.append(f"without another candidate: {', '.join(single)}")
+    alone = sorted({choice.chosen.kernel.name for choice in choices if choice not in several})
+    if alone:
+        sections.append(f"without another candidate: {', '.join(alone)}")
     return "\n\n".join(sections)
 
 

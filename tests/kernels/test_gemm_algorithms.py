@@ -15,8 +15,6 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.estimate import Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.registry import kernels
-from meshc.passes.base import PassContext
-from meshc.passes.select_kernels import SelectKernels
 from meshrt.target import load_target
 from tests.kernels.gemm_program import Product
 from tests.kernels.harness import Graph, assert_near, run_graph
@@ -111,13 +109,9 @@ def test_a_cut_finds_its_tiles():
 
 
 def estimate(product: Product, target):
-    """Of the schedule that is chosen on the target."""
-    module = product.module()
-    SelectKernels().run(module, PassContext(target=target))
-    op = next(op for op in module.walk() if op.name == "tile.gemm")
     found = kernels()[product.kernel].estimate
     assert found is not None
-    return found(op, Site(*product.grid, *DTYPE_POLICY[product.dtype], target))
+    return found(product.operation(target), Site(*product.grid, *DTYPE_POLICY[product.dtype], target))
 
 
 SIZES = [("f32", (64, 64, 64)), ("f16", (16, 512, 32)), ("mixed", (30, 20, 10))]
