@@ -9,14 +9,14 @@ from meshc.ir.core import Block, Operation
 from meshc.kernels.schedule import scheduled
 from meshc.passes.base import PassContext
 from meshc.passes.candidates import Candidate
-from meshc.passes.place import empty_region, lowering_for
+from meshc.passes.place import Place, empty_region
 from meshc.passes.plan_memory import instruction_count
 
 
 def code_size(func: Operation, op: Operation, candidate: Candidate, context: PassContext) -> int:
     """Instructions of a candidate for an operation of the function, on the function's grid."""
     region = empty_region(func)
-    lowering = lowering_for(func, region, context)
+    lowering = Place().lowering(region, func, context)
     with ExitStack() as loops:
         for repeat in _around(op):
             loops.enter_context(lowering.repeating(repeat.attributes["counter"], repeat.attributes["count"]))

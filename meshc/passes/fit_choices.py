@@ -61,10 +61,11 @@ def fit(module: Module, choices: Sequence[Choice], context: PassContext) -> None
     there is nothing to start from.
     """
     assert context.target is not None
-    trial = lower(module, context)
     several = [choice for choice in choices if len(choice.possible) > 1]
-    if trial.error is not None and several:
-        _Search(module, several, context, context.target).run(trial)
+    if several:
+        trial = lower(module, context)
+        if trial.error is not None:
+            _Search(module, several, context, context.target).run(trial)
 
 
 @dataclass
