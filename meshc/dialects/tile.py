@@ -189,9 +189,9 @@ _ROWS = (
     OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
     OpSpec(
         "tile.sample",
-        "the next token of each sequence by its logits, in every PE: what the next step of decode works on",
+        "the next token of each sequence by its logits, in every PE: the likeliest or one of ``top_k`` by chance",
         operands=exactly(1),
-        attributes=_KERNEL,
+        attributes=(optional("top_k", "int"), *_KERNEL),
         effects=True,
         check=rules.sample,
     ),
