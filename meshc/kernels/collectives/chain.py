@@ -14,6 +14,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import chain_reduce
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Line
+from meshc.kernels.collectives.plan import Plan, both_sides
 from meshc.kernels.collectives.reduction import Reduction, any_root
 from meshrt.program.model import View
 
@@ -22,6 +23,11 @@ def cost(length: int, words: int) -> PatternCost:
     """Every link carries the words once."""
     hops = length - 1
     return PatternCost(contention=words if hops else 0, energy=words * hops, links=hops, distance=hops, depth=hops)
+
+
+def draw(length: int, root: int) -> Plan:
+    """The chain as a plan: two colors, whatever its length."""
+    return both_sides(length, root, lambda count: [*((d + 1,) for d in range(count - 1)), ()])
 
 
 def emit(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str) -> None:

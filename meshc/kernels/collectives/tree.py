@@ -25,6 +25,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import COMBINE
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line, off_multiples
+from meshc.kernels.collectives.plan import Plan, both_sides
 from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
 from meshrt.program.expr import Expr, minimum
 from meshrt.program.model import View
@@ -46,6 +47,16 @@ def applies(length: int, root: int) -> str | None:
     if length & (length - 1):
         return f"it takes a power of two PEs, not {length}"
     return root_at_an_end(length, root)
+
+
+def draw(length: int, root: int) -> Plan:
+    """The tree of any number of PEs and any root: on each side that of a power of two, less what is not there."""
+
+    def arm(count: int) -> list[list[int]]:
+        rounds = range((count - 1).bit_length())
+        return [[at + (1 << r) for r in rounds if at % (2 << r) == 0 and at + (1 << r) < count] for at in range(count)]
+
+    return both_sides(length, root, arm)
 
 
 def emit(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str) -> None:

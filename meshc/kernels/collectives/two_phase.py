@@ -25,6 +25,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import COMBINE, chain_colors
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line, off_multiples
+from meshc.kernels.collectives.plan import Plan, both_sides
 from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
 from meshrt.program.expr import Expr, minimum, select
 from meshrt.program.model import View
@@ -61,6 +62,20 @@ def applies(length: int, root: int) -> str | None:
     if math.isqrt(length) ** 2 != length:
         return f"it takes a square number of PEs, not {length}"
     return root_at_an_end(length, root)
+
+
+def draw(length: int, root: int, group: int | None = None) -> Plan:
+    """The two phases of any number of PEs and any root: on each side groups of ``group``, the farthest maybe shorter.
+
+    By default a group has about as many PEs as there are groups.
+    """
+
+    def arm(count: int) -> list[list[int]]:
+        size = group or max(1, round(math.sqrt(count)))
+        own = [[at + 1] if (at + 1) % size and at + 1 < count else [] for at in range(count)]
+        return [[*own[at], *([at + size] if at % size == 0 and at + size < count else [])] for at in range(count)]
+
+    return both_sides(length, root, arm)
 
 
 def emit(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, op: str) -> None:

@@ -186,7 +186,7 @@ S_TARGET = 2  # where it goes on when it does not go on with the next
 S_DEPTH = 3  # loops around it
 S_OP = 4  # row of the op table, -1 for none
 S_SIZE = 5
-EXECUTE, ENTER, HEAD, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(8)
+EXECUTE, ENTER, HEAD, LEAVE, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(9)
 
 # A row of counts.
 (N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_HOPS, N_SIZE) = range(8)
