@@ -15,6 +15,9 @@ from meshrt.progress import progress_for_stderr
 #: What ``--emit`` can stop at; ``program`` is the text of program.mesh.
 LEVELS = ("graph", "tile", "mesh", "program")
 
+#: What ``--logits`` may be in one phase or another.
+LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in words))
+
 
 @click.command()
 @click.argument("model", type=FILE)
@@ -23,10 +26,11 @@ LEVELS = ("graph", "tile", "mesh", "program")
 @click.option("--grid", type=GRID, help="PEs to use. [default: the smallest square that fits]")
 @click.option("--phase", type=click.Choice(PHASES), default="prefill", show_default=True, help="What to compile.")
 @click.option("--seq", type=click.IntRange(1), metavar="N", help="Longest prompt, in tokens. [default: of the export]")
+@click.option("--context", type=click.IntRange(1), metavar="N", help="Decode: most tokens, prompt and answer together.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Prompts at once.")
 @click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")
-@click.option("--logits", type=click.Choice(LOGITS), default="all", show_default=True, help="Positions to output.")
+@click.option("--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode: none]")
 @click.option("--strategy", default="waferllm", show_default=True, metavar="NAME", help="How tensors are laid out.")
 @click.option("--pipeline", metavar="'a{x=1},b'", help="Passes to run instead of the strategy's own.")
 @click.option("--emit", type=click.Choice(LEVELS), help="Print the text of this level instead of writing a build.")

@@ -8,8 +8,8 @@ ENTRIES: dict[str, Entry] = {
     "M0401": Entry(
         "The program does not fit into the SRAM",
         "Code, the runtime, weights and activations of a PE together exceed its SRAM. The note is a map of what "
-        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`) or a shorter "
-        "prompt (`--seq`) need less.",
+        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`), a shorter "
+        "prompt (`--seq`) or, in decode, a shorter `--context` need less.",
     ),
     "M0402": Entry(
         "No kernel covers an operation",
@@ -66,5 +66,11 @@ ENTRIES: dict[str, Entry] = {
         "frequencies are recognised by their values at each of its positions. What holds at a position that the graph "
         "does not have is not known (a window may begin there), so the context is at most the tokens of the graph. "
         "A model exported with a dynamic sequence length is taken at the length of the context.",
+    ),
+    "M0422": Entry(
+        "The context is not known",
+        "A build of the decode phase keeps the keys and values of up to `--context` tokens, prompt and answer "
+        "together. Where the model was exported for one sequence length the context is that; for a model of any "
+        "length it must be given.",
     ),
 }
