@@ -40,21 +40,25 @@ def emit_chain(builder: MeshBuilder, line: Line, data: MeshBuffer | View, op: ob
 
 
 def estimate_chain(length: int, payload: Payload, /, root: int = 0) -> Estimate:
-    """The root sends up, then down; on the way each PE hands a word on a period after it came."""
+    """The root sends up, then down; on the way each PE hands a word on a period after it came.
+
+    A PE asks on which side of the root it is: the root twice more when it has sent, one above it once more.
+    """
     if length == 1:
         return Estimate(0, 0, 0, 0, 0)
     target = payload.target
     period = word_period(target, "move", payload.dtype)
     asked = payload.asked + target.branch_cycles
     now, end = asked, 0
-    for count in (length - 1 - root, root):
+    for count, asks in ((length - 1 - root, 1), (root, 0)):
         now += target.branch_cycles
         if count:
             first = now + payload.launch
             hand_on = (count - 1) * (payload.flight(1) + period)
             arrives = first + hand_on + payload.flight(1) + (payload.words - 1) * period
-            end = max(end, arrives + period)
+            end = max(end, arrives + period + asks * target.branch_cycles)
             now = first + payload.words
+    end = max(end, now + 2 * target.branch_cycles)
     far = max(root, length - 1 - root)
     return Estimate(end, 0, 4 if length > 3 else min(4, 2 * (length - 1)), far, far)
 
