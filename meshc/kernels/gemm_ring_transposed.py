@@ -24,7 +24,7 @@ from meshc.kernels.chain import chain_reduce, whole_axis
 from meshc.kernels.estimate import Estimate, Site
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.line_pace import Clocks, LinePace
+from meshc.kernels.line_pace import LinePace
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import logical_position, physical, ring
 from meshc.kernels.schedule import Schedule, schedule_of, vectors
@@ -201,10 +201,10 @@ class TransposedPace:
         s, site = self.sizes, self.site
         self.spend(site.move(s.rows * s.inner) + site.move(s.rows * s.columns, site.other) + site.issue)
 
-    def launch(self) -> Clocks:
+    def launch(self) -> None:
         """B moves on."""
         elements = self.sizes.chunk * self.sizes.inner
-        return self.line.launch_shift(self.site.words(elements), min(self.site.height - 1, 2))
+        self.line.launch_shift(self.site.words(elements), min(self.site.height - 1, 2))
 
     def multiply(self) -> None:
         """The product with a chunk."""
@@ -264,9 +264,9 @@ def estimate(op: Operation, site: Site) -> Estimate:
         pace.spend(site.issue)
         for root in roots:
             pace.spend(site.round)
-            arrival = pace.launch()
+            pace.launch()
             one(root)
-            pace.line.settle_shift(arrival)
+            pace.line.settle_shift()
             pace.spend(site.issue)
 
     pace.begin()

@@ -63,21 +63,22 @@ def estimate(op: Operation, site: Site) -> Estimate:
     elements = pace.sizes.rows * pace.sizes.chunk
 
     def all_steps() -> None:
-        arrival = pace.launch()
+        pace.launch()
         pace.spend(pace.asked)
         pace.multiply()
-        line.settle_shift(arrival)
+        line.settle_shift()
         pace.spend(2 * site.issue)
         for number, root in enumerate(roots[:-1], start=1):
             more = number < site.height - 1
             pace.spend(site.round + 2 * pace.asked + 2 * site.branch)
             done = line.launch_reduce(root, elements, site.other)
-            arrival = pace.launch() if more else line.now
+            if more:
+                pace.launch()
             pace.multiply()
             line.settle_reduce(root, done, elements, site.other)
             pace.keep(root)
             if more:
-                line.settle_shift(arrival)
+                line.settle_shift()
             pace.spend((1 + more) * site.issue)
         pace.spend(pace.asked)
         line.reduce(roots[-1], elements, site.other)

@@ -36,9 +36,12 @@ class LinePace:
     site: Site
     length: int
     now: Clocks = field(init=False)
+    #: When each PE has the tile of the shift that was launched last.
+    arrival: Clocks = field(init=False)
 
     def __post_init__(self) -> None:
         self.now = np.zeros(self.length, np.int64)
+        self.arrival = self.now
 
     @property
     def end(self) -> int:
@@ -47,14 +50,14 @@ class LinePace:
 
     # ---- shifts across the line ------------------------------------------------------------
 
-    def launch_shift(self, words: int, hops: int) -> Clocks:
-        """A ring shift begins; gives when each PE has the tile that comes to it."""
+    def launch_shift(self, words: int, hops: int) -> None:
+        """A ring shift begins."""
         self.now = self.now + 2 * self.site.launch
-        return self.now + words + self.site.flight(hops)
+        self.arrival = self.now + words + self.site.flight(hops)
 
-    def settle_shift(self, arrival: Clocks) -> None:
+    def settle_shift(self) -> None:
         """Wait for both moves of a shift."""
-        self.wait(arrival)
+        self.wait(self.arrival)
         self.now = self.now + self.site.waited
 
     def wait(self, arrival: Clocks) -> None:
@@ -79,7 +82,7 @@ class LinePace:
         for arm, asked, after in ((self._below(root), 2, 2), (self._above(root), 3, 1)):
             root_now += branch
             if len(arm):
-                first, final, end = self._flow(self.now[arm] + asked * branch + launch, load)
+                first, final, end = self._flow(self.now[arm] + asked * branch + launch, arm, load)
                 ends[arm] = end + after * branch
                 root_now = self._taken(root_now + launch, int(first[-1]), int(final[-1]), load)
         ends[root] = root_now
@@ -95,7 +98,7 @@ class LinePace:
             root_now += branch
             if len(arm):
                 ready = self.now[arm] + asked * branch + launch
-                first, final, end = self._flow(ready, load)
+                first, final, end = self._flow(ready, arm, load)
                 after[arm], done[arm] = ready + left * branch, end
                 root_now += launch
                 # What comes from above is only received, but both sides come over one RAMP.
@@ -127,7 +130,7 @@ class LinePace:
             if len(arm):
                 outward = arm[::-1]
                 ready = np.concatenate(([root_now + launch], self.now[outward] + asked * branch + launch))
-                _, final, end = self._flow(ready, load)
+                _, final, end = self._flow(ready, np.concatenate(([root], outward)), load)
                 # The last one passes nothing on.
                 end[-1] = final[-1]
                 root_now = int(end[0])
@@ -150,7 +153,7 @@ class LinePace:
         flight = flight_cycles(self.site.target, 1)
         return max(max(ready, first + flight) + (load.words - 1) * load.period, final + flight) + load.period
 
-    def _flow(self, ready: Clocks, load: Payload) -> tuple[Clocks, Clocks, Clocks]:
+    def _flow(self, ready: Clocks, places: Clocks, load: Payload) -> tuple[Clocks, Clocks, Clocks]:
         """The first PE sends, the others stream through: when each injects its first and last word, and ends."""
         stage = load.period + flight_cycles(self.site.target, 1)
         # Without waiting, a word leaves each PE one stage later than the one before.
@@ -158,8 +161,12 @@ class LinePace:
         injected = ready + load.period
         injected[0] = ready[0]
         first = np.maximum.accumulate(injected - skew) + skew
-        alone = first + (load.words - 1) * load.period
-        alone[0] = first[0] + load.words - 1
+        # A tile that is shifted meanwhile comes, and leaves, over the same RAMP, word about.
+        shared = np.clip(self.arrival[places] - first, 0, load.words)
+        self.arrival = self.arrival.copy()
+        self.arrival[places] += shared
+        alone = first + (load.words - 1) * load.period + shared
+        alone[0] = first[0] + load.words - 1 + shared[0]
         final = np.maximum.accumulate(alone - skew) + skew
         end = final + 1
         # What the next PE has not taken yet must lie in the queues on the way.
