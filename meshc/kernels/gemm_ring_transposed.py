@@ -167,6 +167,10 @@ def last_token_row(lowering: Lowering) -> Expr:
     return found
 
 
+#: So many steps make up for what the first of them wait.
+MANY_STEPS = 32
+
+
 @dataclass(slots=True)
 class TransposedPace:
     """The clocks of a row of PEs that has tokens, beside rows that keep step with it."""
@@ -220,13 +224,16 @@ class TransposedPace:
         )
 
     def chunks(self, step_through: Callable[[], None]) -> int:
-        """The cycles of all chunks, each of which takes ``step_through``; those behind the second are like it."""
+        """The cycles of all chunks, each of which takes ``step_through``.
+
+        Those behind the second are like it; where a chunk takes many steps, those behind the first.
+        """
         ends = [self.line.end]
-        for _ in range(min(self.sizes.count, 2)):
+        for _ in range(min(self.sizes.count, 2 if self.site.height < MANY_STEPS else 1)):
             self.spend(self.site.round + self.site.move(self.sizes.chunk * self.sizes.inner))
             step_through()
             ends.append(self.line.end)
-        return ends[-1] + (self.sizes.count - 2) * (ends[-1] - ends[-2]) if self.sizes.count > 2 else ends[-1]
+        return ends[-1] + (self.sizes.count - len(ends) + 1) * (ends[-1] - ends[-2])
 
     def estimate(self, cycles: int, partials: int) -> Estimate:
         """The prediction, with so many partial products."""

@@ -162,7 +162,7 @@ class LinePace:
         injected[0] = ready[0]
         first = np.maximum.accumulate(injected - skew) + skew
         # A tile that is shifted meanwhile comes, and leaves, over the same RAMP, word about.
-        shared = np.clip(self.arrival[places] - first, 0, load.words)
+        shared = np.minimum(np.maximum(self.arrival[places] - first, 0), load.words)
         self.arrival = self.arrival.copy()
         self.arrival[places] += shared
         alone = first + (load.words - 1) * load.period + shared
