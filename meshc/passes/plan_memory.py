@@ -126,8 +126,8 @@ class PlanMemory(Pass):
 
 
 def instruction_count(block: Block) -> int:
-    """Instructions that a block takes in SRAM; loops and branches are one each."""
-    own = sum(op.name != "mesh.scope" for op in block.ops)
+    """Instructions that a block takes in SRAM; loops and branches are one each, a loop that a flag may end is both."""
+    own = sum((op.name != "mesh.scope") + ("until" in op.attributes) for op in block.ops)
     return own + sum(instruction_count(inner) for op in block.ops for inner in op.regions)
 
 

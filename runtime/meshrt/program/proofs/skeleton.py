@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from meshrt.program.expr import Expr, Int, names_in
+from meshrt.program.expr import Expr, Int, Name, names_in
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import For, If, Instruction, OpScope, Region, Statement, Until, View
 from meshrt.program.proofs.buffers import Buffers
@@ -130,7 +130,7 @@ class Skeleton:
         place = len(counters)
         self.loops = max(self.loops, place + 1)
         self._step(ENTER, place, self._number(statement.start, counters), line=statement.line)
-        head = self._step(HEAD, place, self._number(statement.stop, counters), line=statement.line)
+        head = self._step(HEAD, place, self._stop(statement, counters), line=statement.line)
         outer, self._used = self._used, set()
         inside = {**counters, statement.counter: place}
         if statement.until is not None:
@@ -152,6 +152,22 @@ class Skeleton:
             loop = PLAIN if ROTATE in kinds else LOCAL
         self.steps[head][4] = loop
         self._used |= outer
+
+    def _stop(self, statement: For, counters: Mapping[str, int]) -> int:
+        """The number of a loop's stop. Where a flag may end the loop, a stop that is a scalar decides nothing.
+
+        Whatever its value, rounds are those of its highest one, and to end after any of them is looked at.
+        """
+        start, stop = statement.start, statement.stop
+        lowest = {scalar.name: scalar.low for scalar in self.region.scalars}
+        covered = (
+            statement.until is not None
+            and isinstance(start, Int)
+            and isinstance(stop, Name)
+            and lowest.get(stop.name, start.value) > start.value
+        )
+        self._used |= names_in(self.expressions.resolve(stop))
+        return self.expressions.number(stop, counters, decides=not covered)
 
     def _leave(self, statement: For, flag: View, counters: Mapping[str, int], place: int) -> None:
         """The end of the body of a counted loop that a flag may end."""
