@@ -118,6 +118,9 @@ class StaticCacheInterpreter(Interpreter):
         if str(target).startswith(CHECKS) or not (varying or wide) or not hasattr(target, "_schema"):
             return super()._call(node, args, kwargs)
         if not any(isinstance(leaf, Traced) for leaf in leaves):
+            if packet_of(target) == "aten.copy" and args[0].shape == args[1].stack.shape[1:]:
+                # What lay there before does not matter.
+                return args[1]
             return _of_each_position(target, args, kwargs)
         if packet_of(target) == "aten.index_copy":
             return self._written(node, *args)
@@ -156,20 +159,18 @@ class StaticCacheInterpreter(Interpreter):
     def _on_all_tokens(self, node: torch.fx.Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """One call for all tokens."""
         target: Any = node.target
-        merged = False
         if packet_of(target) in _SPELLED:
             probe, merged = self._spelled(node, args[0])
         else:
-            probed = pytree.tree_map_only(
-                Wide, lambda v: v.probe, (args, kwargs), is_leaf=lambda v: isinstance(v, Wide)
-            )
+            merged = any(isinstance(leaf, Wide) and leaf.merged for leaf in pytree.tree_leaves((args, kwargs)))
+            probed = pytree.tree_map_only(Wide, lambda v: v.probe, (args, kwargs))
             args_, kwargs_ = moved_to_meta(in_f32(probed))
             probe = target(*args_, **kwargs_)
         out = pytree.tree_map_only(torch.Tensor, self._real, probe)
         made = self._convert(node, args, kwargs, out)
         if isinstance(made, Traced):
             return Wide(made.value, made.meta, probe, merged)
-        return tuple(Wide(m.value, m.meta, p) for m, p in zip(made, probe, strict=False))
+        return tuple(Wide(m.value, m.meta, p, merged) for m, p in zip(made, probe, strict=False))
 
     def _real(self, probe: torch.Tensor) -> torch.Tensor:
         """The shape that a probed one stands for."""
