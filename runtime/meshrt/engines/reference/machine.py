@@ -118,6 +118,7 @@ class Machine:
             for port in region.ports:
                 if port.direction == "out":
                     self._open(port, region, names, base)
+        state.install_routes()
         for r, region in enumerate(self._program.regions):
             for port in region.ports:
                 if port.direction == "in":
@@ -172,6 +173,7 @@ class Machine:
             at = int(place[rec.O_CHANNEL]) * SIDES + PORT_NUMBERS[port.side]
             state.tables["sources"][at] = number + 1
             place[rec.O_LISTED] = 1
+            state.queues[place[rec.O_CHANNEL], PORT_NUMBERS[port.side], rec.Q_ROUTE] |= rec.TELL
             state.tables["hosts"][state.header[rec.H_HOSTS]] = number
             state.header[rec.H_HOSTS] += 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meshrt.diagnostics import MeshError
-from meshrt.engines.loading.codes import SIDES
+from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.reference.core import counts
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.core.arithmetic import calculate
@@ -42,6 +42,7 @@ class State:
     header: np.ndarray
     tables: dict[str, np.ndarray]
     queues: np.ndarray
+    routes: np.ndarray
     memory: np.ndarray
     words: np.ndarray
     free: np.ndarray
@@ -52,7 +53,7 @@ class State:
     def grow_words(self) -> None:
         """Twice as many words."""
         old = len(self.words)
-        words = np.zeros((2 * old, rec.W_SIZE), np.int64)
+        words = _aligned(2 * old * rec.W_SIZE, np.int64).reshape(-1, rec.W_SIZE)
         words[:old] = self.words
         free = np.zeros(2 * old, np.int32)
         count = int(self.header[rec.H_WORDS_FREE])
@@ -62,6 +63,21 @@ class State:
         self.header[rec.P_WORDS] = words.ctypes.data
         self.header[rec.P_FREE] = free.ctypes.data
         self.header[rec.H_WORDS_FREE] = count + old
+
+    def install_routes(self) -> None:
+        """Let queues and routers know the routes that the channels begin with."""
+        configs = self.tables["channels"][:, rec.F_CONFIG]
+        routed = np.flatnonzero(configs)
+        ports, outputs = (configs[routed] & 7) - 1, configs[routed] >> 3
+        multicast = (outputs & (outputs - 1)) != 0
+        self.routes[routed] = 2 * (routed * rec.QUEUES + ports) + multicast
+        self.queues[routed, ports, rec.Q_ROUTE] |= outputs.astype(np.int32)
+        flat, shift = self.queues.reshape(-1, self.queues.shape[2]), int(self.header[rec.B_SHIFT])
+        for output in range(rec.FROM_PE):
+            channels = routed[multicast & (outputs >> output & 1 != 0)]
+            routers, colors = channels >> shift, channels & (1 << shift) - 1
+            behind = self.tables["ahead"][routers * rec.LINKS + output, 0] + colors * rec.QUEUES
+            flat[behind[behind >= 0], rec.Q_ROUTE] |= rec.TELL
 
     def answer(self, key: Sequence[int], value: int) -> None:
         """Enter what compiled code asked for in the table of costs, which is never more than half full."""
@@ -112,9 +128,10 @@ def make_state(
     fields: dict[int, tuple[str, int, int]] = {
         rec.A_LINKS: ("links", links, rec.L_SIZE),
         rec.A_NEIGHBOURS: ("neighbours", pes * SIDES, 1),
+        rec.A_AHEAD: ("ahead", links, 1),
         rec.A_ACTIVE: ("active", -(-links // 64), 1),
         rec.A_AGAIN: ("again", 2 * links, 1),
-        rec.A_STACK: ("stack", links + 1, 1),
+        rec.A_STACK: ("stack", links + 1, 2),
         rec.A_CHANNELS: ("channels", channels, rec.F_SIZE),
         rec.A_TAKERS: ("takers", channels, 1),
         rec.A_MOVES: ("moves", pes * moves, rec.V_SIZE),
@@ -169,12 +186,17 @@ def make_state(
     tables["named"][:] = layout.named
     tables["declared"][:] = declared
     tables["rivals"][:, 0] = rivals
-    tables["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
+    neighbours = _neighbours(regions, bases)
+    tables["neighbours"][:, 0] = neighbours.reshape(-1)
+    tables["ahead"][:, 0] = _queues_ahead(neighbours, count).reshape(-1)
     tables["colors"][:] = -1
     tables["colors"][list(colors), 0] = np.arange(len(colors))
     tables["turns"][: turns - 1, rec.T_NEXT] = np.arange(2, turns + 1)
     queue = -(-(rec.Q_RING + 2 * target.queue_words) // rec.Q_LINE) * rec.Q_LINE
     queues = _aligned(channels * rec.QUEUES * queue, np.int32)
+    routes = np.full(channels, -1, np.int32)
+    if len(faults):
+        queues.reshape(-1, queue)[:, rec.Q_ROUTE] = rec.TELL
     memory = np.zeros(layout.elements + host_elements + 1, np.float32)
     layout.empty(memory)
     scratch = np.zeros(layout.largest + 16, np.float32)
@@ -182,10 +204,11 @@ def make_state(
     costs = np.zeros((_COSTS, rec.K_SIZE), np.int64)
     least = 6 * pes * widest + places + 2
     first_words = least + pes * _WORDS_PER_PE
-    words = np.zeros((first_words, rec.W_SIZE), np.int64)
+    words = _aligned(first_words * rec.W_SIZE, np.int64).reshape(-1, rec.W_SIZE)
     free = np.arange(first_words - 1, -1, -1, dtype=np.int32)
     arrays = {
         rec.P_QUEUES: queues,
+        rec.P_ROUTES: routes,
         rec.P_WORDS: words,
         rec.P_FREE: free,
         rec.P_MEMORY: memory,
@@ -243,6 +266,7 @@ def make_state(
         header=header,
         tables=tables,
         queues=queues.reshape(channels, rec.QUEUES, queue),
+        routes=routes,
         memory=memory,
         words=words,
         free=free,
@@ -270,3 +294,14 @@ def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:
         sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
         parts.append(np.stack(sides, axis=-1).reshape(-1, SIDES))
     return np.concatenate(parts)
+
+
+def _queues_ahead(neighbours: np.ndarray, colors: int) -> np.ndarray:
+    """[routers, links]: number of the queue of color 0 behind every link, far below 0 where it leaves its region."""
+    routers = np.arange(len(neighbours))
+    ahead = np.empty((len(neighbours), rec.LINKS), np.int64)
+    ports = (np.arange(SIDES) + 2) % SIDES
+    ahead[:, :SIDES] = np.where(neighbours >= 0, neighbours * colors * rec.QUEUES + ports, -(1 << 40))
+    ahead[:, rec.TO_PE] = routers * colors * rec.QUEUES + rec.INTO_PE
+    ahead[:, rec.FROM_PE] = routers * colors * rec.QUEUES + RAMP
+    return ahead

@@ -8,14 +8,13 @@ this can happen are skipped.
 from __future__ import annotations
 
 from meshrt.engines.compiled import internal, native
-from meshrt.engines.loading.codes import BF16, F16, RAMP
+from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.moves import begin_out, take, take_through
 from meshrt.engines.reference.core.queues import (
     append,
     arrive,
     channel_at,
-    fail,
     has_room,
     link_into,
     list_taker,
@@ -23,8 +22,6 @@ from meshrt.engines.reference.core.queues import (
     pop_event,
     push_event,
     queue_at,
-    want_no_outputs,
-    want_outputs,
 )
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
@@ -35,31 +32,24 @@ from meshrt.engines.reference.core.records import (
     A_MOVES,
     A_PLACES,
     A_TAKERS,
-    A_TURNS,
     A_WHEEL,
     A_WHEEL_COUNTS,
     B_ACTIVE,
-    B_COLORS,
     B_SHIFT,
     B_SLOT,
     B_WHEEL,
     BEGIN_OUT,
     BEGIN_POST,
     ERROR_MAX_CYCLES,
-    ERROR_ROUTE_RACE,
     EVENT_KIND,
     EVENT_TIME,
-    F_CONFIG,
-    F_LAST_TURN,
     F_LISTED,
-    F_MIDWAY,
-    F_PASSED,
     F_POST,
     F_TRIED,
-    F_TURN,
     FINISHED,
     FROM_PE,
     H_AGAIN,
+    H_DECIDING,
     H_EVENTS,
     H_FLYING,
     H_HOST_IN,
@@ -69,7 +59,6 @@ from meshrt.engines.reference.core.records import (
     H_STATUS,
     H_TAKERS,
     H_TIME,
-    H_TURN_FREE,
     H_WORDS_FREE,
     INTO_PE,
     LAST,
@@ -97,13 +86,6 @@ from meshrt.engines.reference.core.records import (
     QUEUES,
     RUN_PE,
     STREAM_COPY,
-    T_BEHIND,
-    T_CALL,
-    T_CONFIG,
-    T_NEXT,
-    T_SIZE,
-    T_TIME,
-    TURN,
     V_FULL,
     V_KIND,
     V_READY,
@@ -114,6 +96,7 @@ from meshrt.engines.reference.core.records import (
     W_INDEX,
     W_KIND,
     W_ROW,
+    W_SHORTS,
     W_SIZE,
     W_STAGES,
     W_VALUE,
@@ -122,39 +105,10 @@ from meshrt.engines.reference.core.records import (
     X_MAX_CYCLES,
     ZERO,
 )
+from meshrt.engines.reference.core.routes import turn_routes
 from meshrt.engines.reference.core.shadow import seal
 
 LOW = 0xFFFFFFFF
-
-
-@internal
-def turn_routes(r, channel, time):
-    """Apply the changes of a route whose time has come and whose PE's words have passed."""
-    f = channel_at(r, channel)
-    turn = r[f + F_TURN]
-    t = r[A_TURNS] + (turn - 1) * T_SIZE
-    if turn != 0 and r[t + T_TIME] <= time and r[f + F_PASSED] >= r[t + T_BEHIND]:
-        q = i32_at(r[P_QUEUES])
-        old, config = r[f + F_CONFIG], r[t + T_CONFIG]
-        port = (old & 7) - 1
-        if port >= 0:
-            there = q[queue_at(r, channel, port) + Q_THERE]
-            if port != RAMP and (there != 0 or r[f + F_MIDWAY] != 0):
-                router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-                fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
-                return
-            if there != 0:
-                want_no_outputs(r, channel, time)
-        r[f + F_CONFIG] = config
-        if q[queue_at(r, channel, (config & 7) - 1) + Q_THERE] != 0:
-            want_outputs(r, channel, time)
-        r[f + F_TURN] = r[t + T_NEXT]
-        if r[f + F_TURN] == 0:
-            r[f + F_LAST_TURN] = 0
-        else:
-            push_event(r, max(time, r[r[A_TURNS] + (r[f + F_TURN] - 1) * T_SIZE + T_TIME]), TURN, channel)
-        r[t + T_NEXT] = r[H_TURN_FREE]
-        r[H_TURN_FREE] = turn
 
 
 @internal
@@ -183,10 +137,11 @@ def land(r, time):
     count = r[r[A_WHEEL_COUNTS] + slot]
     entries = r[A_WHEEL] + slot * r[B_SLOT]
     for i in range(count):
-        channel, port = r[entries + i] // QUEUES, r[entries + i] % QUEUES
-        arrive(r, channel, port, time)
-        if r[X_CHECKED] != 0:
-            r[r[A_ARRIVED] + link_into(r, channel >> r[B_SHIFT], port)] += 1
+        arrive(r, r[entries + i], time)
+    if r[X_CHECKED] != 0:
+        for i in range(count):
+            channel = r[entries + i] // QUEUES
+            r[r[A_ARRIVED] + link_into(r, channel >> r[B_SHIFT], r[entries + i] - channel * QUEUES)] += 1
     r[r[A_WHEEL_COUNTS] + slot] = 0
     r[H_FLYING] -= count
 
@@ -194,7 +149,7 @@ def land(r, time):
 @internal
 def send_from_host(r, time):
     """Each stream of the host that has words left sends one into its edge router, if there is room."""
-    words, memory = i64_at(r[P_WORDS]), i32_at(r[P_MEMORY])
+    words, shorts, memory = i64_at(r[P_WORDS]), i32_at(r[P_WORDS]), i32_at(r[P_MEMORY])
     left = ZERO
     for i in range(r[H_HOSTS]):
         source = r[r[A_HOSTS] + i]
@@ -208,24 +163,26 @@ def send_from_host(r, time):
         value = memory[r[o + O_BASE] + done] & LOW
         if elements == 2:
             value |= memory[r[o + O_BASE] + done + 1] << 32
-        word = new_word(r)
-        w = word * W_SIZE
+        word, sent = new_word(r), r[o + O_SENT]
+        last = sent + 1 == r[o + O_WORDS]
+        w, s = word * W_SIZE, word * W_SHORTS
         words[w + W_VALUE] = value
-        words[w + W_HOPS] = words[w + W_STAGES] = words[w + W_ROW] = 0
-        words[w + W_CALL] = -1
-        words[w + W_INDEX] = r[o + O_SENT]
+        words[w + W_INDEX] = sent
         words[w + W_ELEMENTS] = r[o + O_COUNT]
+        shorts[s + W_HOPS] = shorts[s + W_STAGES] = shorts[s + W_ROW] = 0
+        shorts[s + W_CALL] = -1
+        shorts[s + W_KIND] = dtype + 4 * elements + (LAST if last else 0)
         r[o + O_DONE] += elements
         r[o + O_SENT] += 1
         r[o + O_CYCLE] = time + 1
-        words[w + W_KIND] = dtype + 4 * elements + (LAST if r[o + O_SENT] == r[o + O_WORDS] else 0)
         if r[X_CHECKED] != 0:
-            seal(words, w, ZERO - 1, source)
+            seal(r, word, ZERO - 1, source)
         r[H_HOST_IN] += 1
         # The host could send a word in every cycle: one that comes later has found its queue full.
-        r[H_STALLED] += 1 if time > words[w + W_INDEX] else 0
-        append(r, channel, port, word, MOVE_ENDS if words[w + W_KIND] & LAST else 0)
-        arrive(r, channel, port, time)
+        r[H_STALLED] += 1 if time > sent else 0
+        number = channel * QUEUES + port
+        append(r, number, word, MOVE_ENDS if last else 0)
+        arrive(r, number, time)
         if r[o + O_SENT] < r[o + O_WORDS]:
             r[o + O_LISTED] = 1
             r[r[A_HOSTS] + left] = source
@@ -284,6 +241,7 @@ def take_words(r, time):
 @internal
 def move_words(r, time):
     """Decide every link that has something to decide; gives whether one may have more in the next cycle."""
+    r[H_DECIDING] = 1
     for i in range(r[B_ACTIVE]):
         links = r[r[A_ACTIVE] + i]
         while links != 0:
@@ -299,6 +257,7 @@ def move_words(r, time):
         if r[H_STATUS] != FINISHED:
             return False
     r[H_AGAIN] = 0
+    r[H_DECIDING] = 0
     busy = False
     for i in range(r[B_ACTIVE]):
         if r[r[A_ACTIVE] + i] != 0:

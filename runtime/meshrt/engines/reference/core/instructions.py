@@ -311,8 +311,8 @@ def launch(r, i, pe, call, row):
     r[v + V_WORDS] = (r[base + COUNT] + 1) // 2 if dtype == F16 or dtype == BF16 else r[base + COUNT]
     r[v + V_AT] = r[base + AT]
     for d in range(4):
-        r[v + V_EXTENT + d] = r[m + EXTENT + d]
-        r[v + V_STRIDE + d] = r[m + STRIDE + d]
+        r[v + V_EXTENT + d] = r[m + EXTENT + 3 - d]
+        r[v + V_STRIDE + d] = r[m + STRIDE + 3 - d]
     r[v + V_LINEAR] = 1 if r[m + EXTENT] * r[m + EXTENT + 1] * r[m + EXTENT + 2] == 1 else 0
     r[v + V_PERIOD] = r[i + I_PERIOD + dtype]
     r[v + V_HOPS] = r[e + E_HOPS]
