@@ -141,7 +141,8 @@ class Lowering:
                 first = len(steps)
                 for at, step in enumerate(linear.steps):
                     counters = linear.counters(at)
-                    steps.append(self._step(step, first, r, counters, linear.ops[at]))
+                    row = self._step(step, first, r, counters, linear.ops[at])
+                    steps.append(row + [0] * (rec.S_SIZE - len(row)))
                     origins.append((len(codes), at))
                     if isinstance(step, Execute):
                         instructions.append(step.instruction)

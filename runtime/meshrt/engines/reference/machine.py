@@ -129,9 +129,9 @@ class Machine:
             entries_[:, rec.E_STEP] = self._lowered.firsts[number]
             entries_[:, rec.E_BLOCKED] = rec.RUNNING
             tables["pes"][pes] = entries_
-        for pe in np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING).tolist():
-            tables["events"][header[rec.H_EVENTS], 0] = pe
-            header[rec.H_EVENTS] += 1
+        running = np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING)
+        np.bitwise_or.at(tables["runs"][0], running >> 6, np.left_shift(1, running & 63))
+        header[rec.H_SLOTS] = 1
 
     def _place(self, port: Port, region: Region, base: int, pe: int, count: int, first: int) -> np.ndarray:
         """A new place of the host for a port's stream at one edge PE."""

@@ -146,6 +146,10 @@ def make_state(
         rec.A_WHEEL: ("wheel", wheel * slot, 1),
         rec.A_WHEEL_COUNTS: ("wheel_counts", wheel, 1),
         rec.A_EVENTS: ("events", events, 1),
+        rec.A_RUNS: ("runs", rec.SLOTS, -(-pes // 64)),
+        rec.A_LISTS: ("lists", rec.SLOTS, 1),
+        rec.A_NODES: ("nodes", events + 1, rec.C_SIZE),
+        rec.A_DUE: ("due", events + 1, 1),
         rec.A_ROWS: ("rows", _ROWS, rec.N_SIZE),
         rec.A_ENVIRONMENT: ("environment", *environment.shape),
         rec.A_COUNTERS: ("counters", pes, lowered.depth),
@@ -191,6 +195,8 @@ def make_state(
     tables["ahead"][:, 0] = _queues_ahead(neighbours, count).reshape(-1)
     tables["colors"][:] = -1
     tables["colors"][list(colors), 0] = np.arange(len(colors))
+    # Node 0 stands for none.
+    tables["nodes"][1:-1, rec.C_NEXT] = np.arange(2, events + 1)
     tables["turns"][: turns - 1, rec.T_NEXT] = np.arange(2, turns + 1)
     queue = -(-(rec.Q_RING + 2 * target.queue_words) // rec.Q_LINE) * rec.Q_LINE
     queues = _aligned(channels * rec.QUEUES * queue, np.int32)
@@ -232,6 +238,7 @@ def make_state(
         rec.B_DECLARED: len(declared),
         rec.B_COSTS: _COSTS,
         rec.B_EVENTS: events,
+        rec.B_RUNS: -(-pes // 64),
         rec.X_QUEUE_WORDS: target.queue_words,
         rec.X_LINK_WORDS: target.link_words_per_cycle,
         rec.X_RAMP_WORDS: target.ramp_words_per_cycle,
@@ -249,6 +256,7 @@ def make_state(
         rec.X_SETUP: cost.launch_cycles(target, False),
         rec.H_WORDS_FREE: first_words,
         rec.H_TURN_FREE: 1,
+        rec.H_NODE_FREE: 1,
     }
     functions = {rec.P_CALCULATE: calculate, rec.P_RUN_PE: run_pe, rec.P_SETTLE: settle}
     for number, function in functions.items():

@@ -7,9 +7,11 @@ this can happen are skipped.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import internal, native
+from meshrt.engines.compiled import inline, internal, native
 from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.ahead import AHEAD, ask_for_pes, ask_for_queue
+from meshrt.engines.reference.core.calendar import come_near, due, next_pe, push_event, soonest
 from meshrt.engines.reference.core.moves import begin_out, take, take_through
 from meshrt.engines.reference.core.queues import (
     append,
@@ -19,15 +21,13 @@ from meshrt.engines.reference.core.queues import (
     link_into,
     list_taker,
     new_word,
-    pop_event,
-    push_event,
     queue_at,
 )
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_ARRIVED,
-    A_EVENTS,
+    A_DUE,
     A_HOSTS,
     A_MOVES,
     A_PLACES,
@@ -42,7 +42,6 @@ from meshrt.engines.reference.core.records import (
     BEGIN_POST,
     ERROR_MAX_CYCLES,
     EVENT_KIND,
-    EVENT_TIME,
     F_LISTED,
     F_POST,
     F_TRIED,
@@ -50,13 +49,14 @@ from meshrt.engines.reference.core.records import (
     FROM_PE,
     H_AGAIN,
     H_DECIDING,
-    H_EVENTS,
     H_FLYING,
     H_HOST_IN,
     H_HOSTS,
     H_LATEST,
+    H_SLOTS,
     H_STALLED,
     H_STATUS,
+    H_STREAMS,
     H_TAKERS,
     H_TIME,
     H_WORDS_FREE,
@@ -84,7 +84,7 @@ from meshrt.engines.reference.core.records import (
     PAUSED,
     Q_THERE,
     QUEUES,
-    RUN_PE,
+    SLOTS,
     STREAM_COPY,
     V_FULL,
     V_KIND,
@@ -114,12 +114,21 @@ LOW = 0xFFFFFFFF
 @internal
 def handle_events(r, time):
     """What the calendar has for this cycle; False where compiled code has to go back first."""
-    while r[H_EVENTS] > 0 and r[r[A_EVENTS]] // EVENT_TIME <= time:
-        key = pop_event(r)
-        kind, number = key % EVENT_TIME // EVENT_KIND, key % EVENT_KIND
-        if kind == RUN_PE:
-            call_at(r[P_RUN_PE], r[P_SELF], number, time)
-        elif kind == BEGIN_OUT:
+    slot = time & (SLOTS - 1)
+    come_near(r, time)
+    if r[H_SLOTS] >> slot & 1 == 0:
+        return True
+    ask_for_pes(r, slot)
+    pe = next_pe(r, slot, ZERO)
+    while pe >= 0:
+        call_at(r[P_RUN_PE], r[P_SELF], pe, time)
+        if r[H_STATUS] != FINISHED:
+            return False
+        pe = next_pe(r, slot, pe >> 6)
+    for at in range(due(r, slot)):
+        key = r[r[A_DUE] + at]
+        kind, number = key // EVENT_KIND, key % EVENT_KIND
+        if kind == BEGIN_OUT:
             begin_out(r, number, time)
         elif kind == BEGIN_POST:
             list_taker(r, number)
@@ -127,6 +136,7 @@ def handle_events(r, time):
             turn_routes(r, number, time)
         if r[H_STATUS] != FINISHED:
             return False
+    r[H_SLOTS] &= ~(1 << slot)
     return True
 
 
@@ -137,6 +147,8 @@ def land(r, time):
     count = r[r[A_WHEEL_COUNTS] + slot]
     entries = r[A_WHEEL] + slot * r[B_SLOT]
     for i in range(count):
+        # What lies behind the last entry is some other queue.
+        ask_for_queue(r, r[entries + i + AHEAD])
         arrive(r, r[entries + i], time)
     if r[X_CHECKED] != 0:
         for i in range(count):
@@ -190,6 +202,33 @@ def send_from_host(r, time):
     r[H_HOSTS] = left
 
 
+@inline
+def is_there(r, channel):
+    """Whether a word has arrived for the PE of a channel."""
+    return i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] != 0
+
+
+@internal
+def stream_words(r, time):
+    """Streams through take words; gives False where compiled code has to go back."""
+    for i in range(r[H_TAKERS]):
+        channel = r[r[A_TAKERS] + i]
+        f = channel_at(r, channel)
+        move = r[f + F_POST] - 1
+        if move < 0 or r[f + F_TRIED] == time + 1:
+            continue
+        v = r[A_MOVES] + move * V_SIZE
+        if r[v + V_KIND] < STREAM_COPY or r[v + V_READY] > time or not is_there(r, channel):
+            continue
+        if r[v + V_FULL] != 0:
+            call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
+        if r[f + F_TRIED] != time + 1:
+            take_through(r, channel, time)
+        if r[H_STATUS] != FINISHED:
+            return False
+    return True
+
+
 @internal
 def take_words(r, time):
     """PEs take the words that have arrived for their moves: receives first, then streams through.
@@ -197,34 +236,24 @@ def take_words(r, time):
     Gives whether one may take a word in the next cycle. A stream-through whose result cannot be
     sent takes none by itself: what makes room for the result is something else that happens.
     """
-    for streams in range(2):
-        count = r[H_TAKERS]
-        for i in range(count):
-            channel = r[r[A_TAKERS] + i]
-            f = channel_at(r, channel)
-            move = r[f + F_POST] - 1
-            if move < 0:
-                continue
-            v = r[A_MOVES] + move * V_SIZE
-            if (r[v + V_KIND] >= STREAM_COPY) != (streams == 1) or r[v + V_READY] > time:
-                continue
-            if i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] == 0:
-                continue
-            if streams == 0:
-                take(r, channel, time)
-            elif r[f + F_TRIED] != time + 1:
-                if r[v + V_FULL] != 0:
-                    call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
-                if r[f + F_TRIED] != time + 1:
-                    take_through(r, channel, time)
+    for i in range(r[H_TAKERS]):
+        channel = r[r[A_TAKERS] + i]
+        move = r[channel_at(r, channel) + F_POST] - 1
+        if move < 0:
+            continue
+        v = r[A_MOVES] + move * V_SIZE
+        if r[v + V_KIND] < STREAM_COPY and r[v + V_READY] <= time and is_there(r, channel):
+            take(r, channel, time)
             if r[H_STATUS] != FINISHED:
                 return False
+    if r[H_STREAMS] != 0 and not stream_words(r, time):
+        return False
     left, eager = ZERO, False
     for i in range(r[H_TAKERS]):
         channel = r[r[A_TAKERS] + i]
         f = channel_at(r, channel)
         move = r[f + F_POST] - 1
-        stays = move >= 0 and i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] != 0
+        stays = move >= 0 and is_there(r, channel)
         if stays and r[r[A_MOVES] + move * V_SIZE + V_READY] > time + 1:
             push_event(r, r[r[A_MOVES] + move * V_SIZE + V_READY], BEGIN_POST, channel)
             stays = False
@@ -270,15 +299,15 @@ def next_cycle(r, time, busy):
     """The next cycle in which something can happen, or -1."""
     if busy or r[H_HOSTS] != 0:
         return time + 1
-    soonest = r[r[A_EVENTS]] // EVENT_TIME if r[H_EVENTS] > 0 else ZERO - 1
+    event = soonest(r, time)
     if r[H_FLYING] != 0:
         for ahead in range(1, r[B_WHEEL] + 1):
             at = time + ahead
-            if 0 <= soonest <= at:
+            if 0 <= event <= at:
                 break
             if r[r[A_WHEEL_COUNTS] + (at & (r[B_WHEEL] - 1))] != 0:
                 return at
-    return max(soonest, time + 1) if soonest >= 0 else ZERO - 1
+    return event
 
 
 @native

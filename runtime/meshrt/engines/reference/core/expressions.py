@@ -7,7 +7,7 @@ outside its bounds reads entry 0.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import internal
+from meshrt.engines.compiled import inline, internal
 from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (
     A_CODE,
@@ -30,8 +30,17 @@ OPERATORS = ("+", "-", "*", "//", "%", "min", "max", "==", "!=", "<", "<=", ">",
 DEPTH, INDICES = 64, 16
 
 
-@internal
+@inline
 def value_of(r, at, pe, stack):
+    """The expression whose code starts at ``at``, for a PE as it is now, as :func:`evaluate`."""
+    code = r[A_CODE] + at
+    if r[code] == CONSTANT and r[code + 2] == END:
+        return r[code + 1]
+    return evaluate(r, at, pe, stack)
+
+
+@internal
+def evaluate(r, at, pe, stack):
     """The expression whose code starts at ``at``, for a PE as it is now.
 
     ``stack`` is the index of scratch entries: DEPTH values, then the element indices.

@@ -8,6 +8,7 @@ from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, I32
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
+from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.faults import disturb
 from meshrt.engines.reference.core.queues import (
     channel_at,
@@ -17,7 +18,6 @@ from meshrt.engines.reference.core.queues import (
     free_word,
     list_taker,
     new_word,
-    push_event,
     queue_at,
     remove_first,
     set_off,
@@ -59,6 +59,7 @@ from meshrt.engines.reference.core.records import (
     H_LATEST,
     H_STALLED,
     H_STATUS,
+    H_STREAMS,
     IDLE,
     INTO_PE,
     LAST,
@@ -265,8 +266,8 @@ def count_hops(r, word, hops):
 
 
 @internal
-def store(r, v, value, done, elements):
-    """What a word brings becomes elements ``done`` onwards of a move; gives what a stream-through sends on."""
+def combine(r, v, value, done, elements):
+    """A word's elements are combined with ``done`` onwards of a move; gives what a stream-through sends on."""
     integers, memory = i32_at(r[P_MEMORY]), f32_at(r[P_MEMORY])
     kind, dtype = r[v + V_KIND], r[v + V_DTYPE]
     adds = kind == RECV_ADD or kind == STREAM_ADD
@@ -274,18 +275,29 @@ def store(r, v, value, done, elements):
     for e in range(elements):
         bits = np.int32(value >> (32 * e))
         at = element_at(r, v, done + e)
-        if kind != RECV and kind != STREAM_COPY:
-            if dtype == I32:
-                mine = integers[at]
-                bits = np.int32(mine + bits) if adds else max(mine, bits)
-            else:
-                x, y = memory[at], bits.view(np.float32)
-                combined = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
-                bits = np.float32(combined).view(np.int32)
-        if kind <= STREAM_COPY:
+        if dtype == I32:
+            mine = integers[at]
+            bits = np.int32(mine + bits) if adds else max(mine, bits)
+        else:
+            x, y = memory[at], bits.view(np.float32)
+            combined = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
+            bits = np.float32(combined).view(np.int32)
+        if kind < STREAM_COPY:
             integers[at] = bits
         result |= (np.int64(bits) & LOW) << (32 * e)
     return result
+
+
+@inline
+def store(r, v, value, done, elements):
+    """What a word brings becomes elements ``done`` onwards of a move; gives what a stream-through sends on."""
+    if r[v + V_KIND] != RECV and r[v + V_KIND] != STREAM_COPY:
+        return combine(r, v, value, done, elements)
+    memory = i32_at(r[P_MEMORY])
+    memory[element_at(r, v, done)] = value
+    if elements == 2:
+        memory[element_at(r, v, done + 1)] = value >> 32
+    return value
 
 
 @internal
@@ -391,6 +403,8 @@ def end_move(r, move, time):
     pe = r[v + V_PE]
     e = r[A_PES] + pe * E_SIZE
     r[v + V_END] = time
+    if r[v + V_KIND] >= STREAM_COPY and r[v + V_WORDS] != 0:
+        r[H_STREAMS] -= 1
     if r[v + V_BLOCKING] != 0:
         row, words, kind = r[v + V_ROW], r[v + V_WORDS], r[v + V_KIND]
         alone = r[v + V_START] + words * (1 if kind == SEND else r[v + V_PERIOD])
@@ -429,6 +443,8 @@ def begin_move(r, move, start):
     if words == 0:
         end_move(r, move, start)
         return
+    if kind >= STREAM_COPY:
+        r[H_STREAMS] += 1
     if kind == SEND or kind >= STREAM_COPY:
         channel = r[v + V_OUT]
         f = channel_at(r, channel)

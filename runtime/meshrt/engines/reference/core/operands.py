@@ -207,6 +207,18 @@ def merge(r, count, first, leave, pe, call):
         fail(r, ERROR_OPERANDS, pe, ZERO - 1, call, WALKS, WALKED + extra)
 
 
+@inline
+def walk_alone(r):
+    """What :func:`merge` does with a single operand of one dimension or none."""
+    o, m = r[A_VIEWS], r[A_VIEWS] + MERGED
+    for i in range(WALKED):
+        r[m + EXTENT + i] = 1
+        r[m + STRIDE + i] = 0
+    if r[o + DIMS] == 1 and r[o + EXTENT] != 1:
+        r[m + EXTENT + WALKED - 1] = r[o + EXTENT]
+        r[m + STRIDE + WALKED - 1] = r[o + STRIDE]
+
+
 # Which buffers hold what they should.
 
 

@@ -1,4 +1,4 @@
-"""Queues, words and the calendar: the small operations that routers, moves and PEs are made of."""
+"""Queues and words: the small operations that routers, moves and PEs are made of."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
-from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.pointers import first_bit, i32_at, i64_at, prefetch
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_AHEAD,
     A_CHANNELS,
-    A_EVENTS,
     A_HOSTS,
     A_LINKS,
+    A_MOVES,
     A_NEIGHBOURS,
     A_PLACES,
     A_SOURCES,
@@ -22,15 +22,11 @@ from meshrt.engines.reference.core.records import (
     A_WHEEL,
     A_WHEEL_COUNTS,
     B_COLORS,
-    B_EVENTS,
     B_QUEUE,
     B_SHIFT,
     B_SLOT,
     B_WHEEL,
-    ERROR_FULL,
     ERROR_OVERFLOW,
-    EVENT_KIND,
-    EVENT_TIME,
     F_LISTED,
     F_POST,
     F_SIZE,
@@ -43,7 +39,6 @@ from meshrt.engines.reference.core.records import (
     H_CALL,
     H_COLOR,
     H_DECIDING,
-    H_EVENTS,
     H_FLYING,
     H_HOSTS,
     H_LIVE,
@@ -64,6 +59,7 @@ from meshrt.engines.reference.core.records import (
     OUTPUTS,
     P_FREE,
     P_QUEUES,
+    P_SELF,
     P_WORDS,
     Q_COUNT,
     Q_HEAD,
@@ -73,6 +69,7 @@ from meshrt.engines.reference.core.records import (
     QUEUES,
     TELL,
     TO_PE,
+    V_SIZE,
     W_CALL,
     W_SHORTS,
     W_SIZE,
@@ -115,50 +112,6 @@ def queue_at(r, channel, port):
 def queue_behind(r, link, color):
     """Number of the queue of a color that a link leads to; negative where it leaves the region."""
     return r[r[A_AHEAD] + link] + color * QUEUES
-
-
-# The calendar.
-
-
-@internal
-def push_event(r, time, kind, number):
-    """Put an event on the calendar, a binary heap."""
-    at, key = r[H_EVENTS], time * EVENT_TIME + kind * EVENT_KIND + number
-    if at == r[B_EVENTS]:
-        fail(r, ERROR_FULL, ZERO, ZERO - 1, ZERO - 1, at, ZERO)
-        return
-    r[H_EVENTS] = at + 1
-    heap = r[A_EVENTS]
-    while at > 0:
-        above = (at - 1) >> 1
-        if r[heap + above] <= key:
-            break
-        r[heap + at] = r[heap + above]
-        at = above
-    r[heap + at] = key
-
-
-@internal
-def pop_event(r):
-    """Take the earliest event off the calendar, which is not empty."""
-    heap = r[A_EVENTS]
-    first = r[heap]
-    count = r[H_EVENTS] - 1
-    r[H_EVENTS] = count
-    key = r[heap + count]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= count:
-            break
-        if below + 1 < count and r[heap + below + 1] < r[heap + below]:
-            below += 1
-        if key <= r[heap + below]:
-            break
-        r[heap + at] = r[heap + below]
-        at = below
-    r[heap + at] = key
-    return first
 
 
 # Words.
@@ -235,6 +188,8 @@ def want(r, link, color, time):
     """The first word of a color waits for a link."""
     at = link_at(r, link)
     r[at + L_WANT] |= 1 << color
+    # The queue that the word will go to is needed when the link is decided.
+    prefetch(r[P_QUEUES] + 4 * r[B_QUEUE] * queue_behind(r, link, color))
     activate(r, link, time)
 
 
@@ -286,6 +241,8 @@ def arrive(r, number, time):
             r[f + F_THERE] = time
             if r[f + F_POST] != 0:
                 list_taker(r, channel)
+                prefetch(r[P_WORDS] + 8 * W_SIZE * q[at + Q_RING + 2 * q[at + Q_HEAD]])
+                prefetch(r[P_SELF] + 8 * (r[A_MOVES] + (r[f + F_POST] - 1) * V_SIZE))
         else:
             want_outputs(r, channel, np.int64(q[at + Q_ROUTE] & OUTPUTS), time)
 

@@ -180,7 +180,8 @@ I_HANDLE = 13  # number of the handle, or -1
 I_CONFIG = 14
 I_NUMBER = 15  # index of a number
 I_PERIOD = 16  # cycles from word to word, by dtype
-I_SIZE = 20
+I_ENTRY = 20  # where its entry of the table of costs was the last time
+I_SIZE = 24
 
 # Forms of instructions.
 ELEMENTWISE, REDUCTION_FORM, PRODUCT_FORM, FILL, GATHER_FORM, EXCHANGE, MOVE, WAIT, ROUTE = range(9)
@@ -191,7 +192,8 @@ S_NUMBER = 1  # an instruction's number, an expression's code, or an operand's n
 S_TARGET = 2  # where it goes on when it does not go on with the next
 S_DEPTH = 3  # loops around it
 S_OP = 4  # row of the op table, -1 for none
-S_SIZE = 5
+S_ROW = 5  # the row of counts of its op, plus one, where that is the same in all layers; 0 before it is known
+S_SIZE = 8
 EXECUTE, ENTER, HEAD, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(8)
 
 # A row of counts.
@@ -213,7 +215,7 @@ ROW_CALL, NO_LAYER = -1, -(1 << 62)
 # The header, at index 0. Counters:
 H_TIME = 1
 H_LATEST = 2
-H_EVENTS = 3  # entries of the heap
+H_EVENTS = 3  # entries of the heap of the calendar
 H_WORDS_FREE = 4  # entries of the list of free words
 H_TURN_FREE = 5  # head of the list of free pending changes
 H_TAKERS = 6  # entries of the list of takers
@@ -234,8 +236,11 @@ H_COLOR = 20
 H_A = 21
 H_B = 22
 H_KEY = 23  # .. seven numbers
-H_DECIDING = 34  # whether links are being decided
 H_FLYING = 33  # words that are on their way to a queue
+H_DECIDING = 34  # whether links are being decided
+H_SLOTS = 35  # slots of the calendar that have events, as bits
+H_NODE_FREE = 36  # head of the list of free nodes of the calendar
+H_STREAMS = 37  # streams-through that have begun and not ended
 H_LIVE = 30  # words that exist
 H_STAMP = 31  # of the marks of SRAM
 H_MOST = 32  # the most words that ever existed at once
@@ -259,6 +264,10 @@ H_MOST = 32  # the most words that ever existed at once
     A_WHEEL,
     A_WHEEL_COUNTS,
     A_EVENTS,
+    A_RUNS,
+    A_LISTS,
+    A_NODES,
+    A_DUE,
     A_ROWS,
     A_ENVIRONMENT,
     A_COUNTERS,
@@ -278,11 +287,11 @@ H_MOST = 32  # the most words that ever existed at once
     A_MARKS,
     A_FAULTS,
     A_ARRIVED,
-) = range(40, 77)
+) = range(40, 81)
 # .. arrays of their own:
-P_QUEUES, P_ROUTES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(77, 86)
+P_QUEUES, P_ROUTES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(81, 90)
 # .. addresses of compiled functions:
-P_CALCULATE, P_RUN_PE, P_SETTLE = range(86, 89)
+P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
 # .. sizes:
 (
     B_PES,
@@ -301,7 +310,8 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(86, 89)
     B_EVENTS,
     B_SHIFT,
     B_FAULTS,
-) = range(90, 106)
+    B_RUNS,
+) = range(93, 110)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,
@@ -331,6 +341,13 @@ ZERO = np.int64(0)
 # Events, in the order in which those of one cycle are handled.
 RUN_PE, BEGIN_OUT, BEGIN_POST, TURN = 0, 1, 2, 3
 EVENT_TIME, EVENT_KIND = 1 << 24, 1 << 22
+#: Cycles that the calendar holds in slots, a slot each.
+SLOTS = 64
+
+# A node of a slot's list, numbered from 1 on.
+C_KEY = 0
+C_NEXT = 1
+C_SIZE = 2
 
 # Why compiled code came back to Python.
 (

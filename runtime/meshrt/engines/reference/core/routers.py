@@ -14,6 +14,7 @@ import numpy as np
 from meshrt.engines.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
 from meshrt.engines.reference.core.moves import can_send, count_hops, inject, take_through
 from meshrt.engines.reference.core.queues import (
@@ -27,7 +28,6 @@ from meshrt.engines.reference.core.queues import (
     is_begun,
     is_decided,
     link_at,
-    push_event,
     queue_at,
     queue_behind,
     remove_first,

@@ -7,15 +7,8 @@ import numpy as np
 from meshrt.engines.compiled import inline, internal
 from meshrt.engines.loading.codes import RAMP
 from meshrt.engines.pointers import first_bit, i32_at
-from meshrt.engines.reference.core.queues import (
-    channel_at,
-    fail,
-    push_event,
-    queue_at,
-    queue_behind,
-    want_no_outputs,
-    want_outputs,
-)
+from meshrt.engines.reference.core.calendar import push_event
+from meshrt.engines.reference.core.queues import channel_at, fail, queue_at, queue_behind, want_no_outputs, want_outputs
 from meshrt.engines.reference.core.records import (
     A_TURNS,
     B_COLORS,
@@ -26,6 +19,8 @@ from meshrt.engines.reference.core.records import (
     F_LAST_TURN,
     F_PASSED,
     F_TURN,
+    FINISHED,
+    H_STATUS,
     H_TURN_FREE,
     HELD,
     LINKS,
@@ -74,28 +69,34 @@ def set_route(r, channel, config):
 def turn_routes(r, channel, time):
     """Apply the changes of a route whose time has come and whose PE's words have passed."""
     f = channel_at(r, channel)
-    turn = r[f + F_TURN]
-    t = r[A_TURNS] + (turn - 1) * T_SIZE
-    if turn == 0 or r[t + T_TIME] > time or r[f + F_PASSED] < r[t + T_BEHIND]:
-        return
-    q = i32_at(r[P_QUEUES])
-    old, config = r[f + F_CONFIG], r[t + T_CONFIG]
+    while r[f + F_TURN] != 0 and r[H_STATUS] == FINISHED:
+        turn = r[f + F_TURN]
+        t = r[A_TURNS] + (turn - 1) * T_SIZE
+        if r[f + F_PASSED] < r[t + T_BEHIND]:
+            return
+        if r[t + T_TIME] > time:
+            push_event(r, r[t + T_TIME], TURN, channel)
+            return
+        turn_route(r, channel, r[t + T_CONFIG], r[t + T_CALL], time)
+        r[f + F_TURN] = r[t + T_NEXT]
+        r[t + T_NEXT] = r[H_TURN_FREE]
+        r[H_TURN_FREE] = turn
+    r[f + F_LAST_TURN] = 0
+
+
+@internal
+def turn_route(r, channel, config, call, time):
+    """A channel's route is rewritten in this cycle; no word of another PE may be on its way through."""
+    q, old = i32_at(r[P_QUEUES]), r[channel_at(r, channel) + F_CONFIG]
     port = (old & 7) - 1
     if port >= 0:
         at = queue_at(r, channel, port)
         if port != RAMP and (q[at + Q_THERE] != 0 or q[at + Q_ROUTE] & MIDWAY):
             router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-            fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
+            fail(r, ERROR_ROUTE_RACE, router, color, call, time, ZERO)
             return
         if q[at + Q_THERE] != 0:
             want_no_outputs(r, channel, old >> 3, time)
     set_route(r, channel, config)
     if q[queue_at(r, channel, (config & 7) - 1) + Q_THERE] != 0:
         want_outputs(r, channel, config >> 3, time)
-    r[f + F_TURN] = r[t + T_NEXT]
-    if r[f + F_TURN] == 0:
-        r[f + F_LAST_TURN] = 0
-    else:
-        push_event(r, max(time, r[r[A_TURNS] + (r[f + F_TURN] - 1) * T_SIZE + T_TIME]), TURN, channel)
-    r[t + T_NEXT] = r[H_TURN_FREE]
-    r[H_TURN_FREE] = turn
