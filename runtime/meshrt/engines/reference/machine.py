@@ -85,6 +85,7 @@ class Machine:
         header[rec.X_CHECKED] = checked
         header[rec.X_MAX_CYCLES] = -1 if max_cycles is None else max_cycles
         self._rows: list[Row] = []
+        self._prices: dict[tuple, int] = {}
         self._explain = Explainer(program, self._bases, self._state, self._lowered, self._layout, self._names, text)
         self._places: list[tuple[Port, RegionNames, int, int]] = []
         self._load(weights, inputs)
@@ -225,8 +226,15 @@ class Machine:
             value = len(self._rows)
             self._rows.append(Row(op, None if layer == rec.NO_LAYER else layer))
         else:
-            value = price(self._target, Executed.of(self._lowered.instructions, key).events)
+            value = self._price(key)
         self._state.answer(key, value)
+
+    def _price(self, key: Sequence[int]) -> int:
+        """Cycles of an instruction of some sizes, worked out once for all that are alike."""
+        alike = Executed.alike(self._lowered.instructions, key)
+        if alike not in self._prices:
+            self._prices[alike] = price(self._target, Executed.of(self._lowered.instructions, key).events)
+        return self._prices[alike]
 
     def _outputs(self) -> dict[str, np.ndarray]:
         """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""

@@ -48,6 +48,7 @@ class State:
     free: np.ndarray
     costs: np.ndarray
     least_words: int
+    answers: int = 0
     kept: list[np.ndarray] = field(default_factory=list)
 
     def grow_words(self) -> None:
@@ -81,14 +82,15 @@ class State:
 
     def answer(self, key: Sequence[int], value: int) -> None:
         """Enter what compiled code asked for in the table of costs, which is never more than half full."""
-        entries = self.costs[self.costs[:, rec.K_USED] != 0]
-        if 2 * len(entries) >= len(self.costs):
+        if 2 * self.answers >= len(self.costs):
+            entries = self.costs[self.costs[:, rec.K_USED] != 0]
             self.costs = np.zeros((2 * len(self.costs), rec.K_SIZE), np.int64)
             for entry in entries.tolist():
                 counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *entry[rec.K_CALL :])
             self.header[rec.P_COSTS] = self.costs.ctypes.data
             self.header[rec.B_COSTS] = len(self.costs)
         counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *key, value, 0)
+        self.answers += 1
 
 
 def check_target(target: Target, colors: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from meshrt.engines.compiled import inline, internal, native
 from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
-from meshrt.engines.reference.core.ahead import AHEAD, ask_for_pes, ask_for_queue
+from meshrt.engines.reference.core.ahead import FAR, NEAR, ask_for_pes, ask_for_queue, ask_for_way
 from meshrt.engines.reference.core.calendar import come_near, due, next_pe, push_event, soonest
 from meshrt.engines.reference.core.moves import begin_out, take, take_through
 from meshrt.engines.reference.core.queues import (
@@ -147,8 +147,9 @@ def land(r, time):
     count = r[r[A_WHEEL_COUNTS] + slot]
     entries = r[A_WHEEL] + slot * r[B_SLOT]
     for i in range(count):
-        # What lies behind the last entry is some other queue.
-        ask_for_queue(r, r[entries + i + AHEAD])
+        if i + FAR < count:
+            ask_for_queue(r, r[entries + i + FAR])
+            ask_for_way(r, r[entries + i + NEAR])
         arrive(r, r[entries + i], time)
     if r[X_CHECKED] != 0:
         for i in range(count):

@@ -7,7 +7,7 @@ from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at
 from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.counts import count_one, known_entry
-from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.expressions import ABSENT, value_of
 from meshrt.engines.reference.core.faults import stay_within
 from meshrt.engines.reference.core.held import hold, release, watch
 from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
@@ -230,7 +230,7 @@ def touch(r, i, pe, call):
             return
     for which in range(r[i + I_COUNT]):
         o = r[A_VIEWS] + which * SIZE
-        read = (r[i + I_ROLES] >> (2 * which)) & 1 or (r[i + I_FORM] == FILL and r[i + I_WHERE] >= 0)
+        read = (r[i + I_ROLES] >> (2 * which)) & 1 or (r[i + I_FORM] == FILL and r[i + I_WHERE] != ABSENT)
         if is_view(r, o) and read and r[i + I_FORM] != EXCHANGE:
             reads(r, o, pe, call)
             if r[H_STATUS] != FINISHED:
@@ -238,7 +238,7 @@ def touch(r, i, pe, call):
     for which in range(r[i + I_COUNT]):
         o = r[A_VIEWS] + which * SIZE
         if (r[i + I_ROLES] >> (2 * which)) & 2 and r[i + I_FORM] != EXCHANGE:
-            whole = r[o + COVERS] != 0 and r[i + I_WHERE] < 0
+            whole = r[o + COVERS] != 0 and r[i + I_WHERE] == ABSENT
             writes(r, o, pe, whole or r[i + I_FORM] == PRODUCT_FORM)
 
 

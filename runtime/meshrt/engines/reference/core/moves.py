@@ -311,7 +311,7 @@ def take(r, channel, time):
     w, s = word * W_SIZE, word * W_SHORTS
     dtype, kind = r[v + V_DTYPE], np.int64(shorts[s + W_KIND])
     elements, left = (kind >> 2) & 3, r[v + V_N] - r[v + V_TAKEN]
-    pe, color, call = r[v + V_PE], channel & (r[B_COLORS] - 1), r[v + V_CALL]
+    pe, color, call = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1), r[v + V_CALL]
     if (kind & 3) != dtype:
         fail(r, ERROR_DTYPE, pe, color, call, kind & 3, dtype)
         return

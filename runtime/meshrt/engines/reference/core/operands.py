@@ -34,14 +34,14 @@ from meshrt.engines.reference.core.records import (
 RANK, WALKED = 8, 4
 
 # An operand as the program gives it: row of the address table (-1 for a number), how many dimensions (-1 for the
-# whole buffer), the codes of its offset, extents and strides, and the index of its number.
+# whole buffer), its offset, extents and strides, and the index of its number.
 Y_ROW = 0
 Y_DIMS = 1
 Y_OFFSET = 2
 Y_EXTENT = 3
 Y_STRIDE = Y_EXTENT + RANK
 Y_NUMBER = Y_STRIDE + RANK
-Y_SIZE = Y_NUMBER + 1
+Y_SIZE = Y_NUMBER + 5  # whole cache lines
 
 # A declared buffer.
 D_DTYPE = 0

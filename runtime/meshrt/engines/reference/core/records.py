@@ -171,7 +171,7 @@ I_OP = 1  # which elementwise operation, reduction or kind of move
 I_COUNT = 2  # operands
 I_OPERAND = 3  # four of them
 I_ROLES = 7  # bits: operand is read (1) or written (2), two for each
-I_COLOR = 8  # codes of expressions, or -1
+I_COLOR = 8  # expressions, or ABSENT
 I_OUT = 9
 I_VALUE = 10
 I_WHERE = 11
@@ -188,7 +188,7 @@ ELEMENTWISE, REDUCTION_FORM, PRODUCT_FORM, FILL, GATHER_FORM, EXCHANGE, MOVE, WA
 
 # A step of linear code.
 S_KIND = 0
-S_NUMBER = 1  # an instruction's number, an expression's code, or an operand's number
+S_NUMBER = 1  # an instruction's number, an expression, or an operand's number
 S_TARGET = 2  # where it goes on when it does not go on with the next
 S_DEPTH = 3  # loops around it
 S_OP = 4  # row of the op table, -1 for none
