@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH; give another with 'make PYTHON=...' (3.11)" >&2; exit 1; }
 	@echo "==> setting up $(VENV) (a first time fetches about 2 GB and takes some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,plot,dev]'
 	@touch $@
 
 $(MODEL_STAMP): constraints.txt $(STAMP)
@@ -68,9 +68,9 @@ types: $(STAMP)
 	@echo "==> pyright"
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the outputs of the README's tour
+docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the outputs of the commands that pages show
 	@$(BIN)/python tools/reference_docs.py
-	@$(BIN)/python tools/readme_tour.py
+	@$(BIN)/python tools/page_commands.py
 
 fidelity: $(STAMP) ## renew docs/fidelity.md: predicted against measured (some minutes)
 	@$(BIN)/python -m tools.fidelity.page

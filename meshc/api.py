@@ -23,7 +23,8 @@ def compile(
     """Compile a module (traced with the example inputs) or an exported program.
 
     ``example_inputs`` are those of the module's forward: token ids, int64 [batch, sequence];
-    their extents are the build's unless ``batch`` and ``seq`` say otherwise. ``options`` are
+    their extents are the build's (in decode, their tokens the context) unless ``batch``, ``seq``
+    and ``context`` say otherwise. ``options`` are
     the fields of :class:`meshc.options.CompileOptions` (``target``, ``grid``, ``dtype``, ..).
     Raises :class:`meshrt.diagnostics.MeshError` for whatever cannot be traced or compiled.
     """
@@ -33,5 +34,7 @@ def compile(
     exported = export_module(model, inputs)
     if inputs and inputs[0].dim() == 2:
         batch, seq = inputs[0].shape
-        options = {"batch": batch, "seq": seq, **options}
+        # In decode the prompts may be of other lengths: the export's is the context.
+        extents = {"batch": batch} if options.get("phase") == "decode" else {"batch": batch, "seq": seq}
+        options = {**extents, **options}
     return compile_model(exported, CompileOptions(**options), name=name)

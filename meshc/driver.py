@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,39 @@ from torch.export import ExportedProgram
 from meshc.emit.program import emit_program
 from meshc.emit.weights import stored_weights
 from meshc.fitting import Fitting
+from meshc.frontend.extents import static_extents
 from meshc.frontend.imported import ImportedModel
 from meshc.frontend.importer import GRAPH_PIPELINE, import_exported
 from meshc.frontend.load import load_exported
 from meshc.ir.clone import clone
 from meshc.ir.core import Module
 from meshc.ir.printer import print_module
+from meshc.kernels.token_loop import STEPS, TOKENS, length_scalars
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
+from meshc.passes.candidates import Choice
 from meshc.passes.padding import padding_report
 from meshc.passes.pipeline import PassTiming, parse_pipeline, run_pipeline
 from meshrt.build import Build, write_build
 from meshrt.diagnostics import MeshError
-from meshrt.manifest import Manifest, ScalarBinding, TensorBinding
+from meshrt.manifest import DecodeBinding, Manifest, ScalarBinding, TensorBinding
 from meshrt.program.model import Program
 from meshrt.program.printer import print_program
 from meshrt.progress import Progress
 from meshrt.target import Target, load_target
 
+#: Passes from the tile level to the mesh level, in order.
+_PLACING_PIPELINE = ("select-kernels", "place", "allocate-colors", "plan-memory")
 #: Passes from the graph level to the mesh level, in order.
-LOWERING_PIPELINE = ("slice-layers", "tile", "select-kernels", "place", "allocate-colors", "plan-memory")
-#: The whole default pipeline.
-DEFAULT_PIPELINE = ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE))
+LOWERING_PIPELINE = ("slice-layers", "tile", *_PLACING_PIPELINE)
+#: The whole default pipeline of each phase.
+PIPELINES = {
+    "prefill": ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE)),
+    "decode": ",".join(
+        (*GRAPH_PIPELINE, "derive-decode", "slice-layers", "tile", "fuse-norm-gemv", *_PLACING_PIPELINE)
+    ),
+}
+DEFAULT_PIPELINE = PIPELINES["prefill"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class CompiledModel:
     options: CompileOptions
     levels: Mapping[str, str]
     pass_times: tuple[PassTiming, ...] = ()
+    #: For each tile operation the kernels that were considered; see :mod:`meshc.passes.candidates`.
+    choices: tuple[Choice, ...] = ()
     _report: list[Mapping[str, Any]] = field(default_factory=list, compare=False, repr=False)
 
     def ir(self, level: str) -> str:
@@ -86,17 +99,18 @@ def compile_model(
     dump_ir: Path | None = None,
     until: str = "program",
     name: str | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> CompiledModel:
     """Compile a model file or an exported program.
 
-    ``until`` stops after a level (``graph``, ``tile``, ``mesh``, ``program``). Raises the diagnostics
-    of the front end (M01xx) and of compilation (M04xx).
+    ``until`` stops after a level (``graph``, ``tile``, ``mesh``, ``program``); ``say`` takes what passes
+    were asked to tell. Raises the diagnostics of the front end (M01xx) and of compilation (M04xx).
     """
     progress = progress or Progress()
     target = load_target(options.target)
     if options.grid is not None:
         check_grid(options.grid, target)
-    passes = parse_pipeline(options.pipeline or DEFAULT_PIPELINE)
+    passes = parse_pipeline(options.pipeline or PIPELINES[options.phase])
     progress.stage("reading the model")
     imported = _import(source, options, name)
     options = _with_extents(options, imported)
@@ -111,7 +125,9 @@ def compile_model(
         if level == "tile":
             progress.stage("fitting the model into the wafer")
             fitted = Fitting(module, passes[done:], imported, target).fit(options)
-            context = replace(context, options=fitted)
+            context = PassContext(imported.weights, fitted, target)
+            if say is not None:
+                context.say = say
             progress.stage("lowering")
         timings += run_pipeline(module, passes[done:stop], context, dump_dir=dump_ir, done=done)
         done = stop
@@ -125,12 +141,17 @@ def compile_model(
         if level == "tile":
             padding = padding_report(module)
         if level == until:
-            return CompiledModel(_empty_build(target), fitted, levels, timings)
+            return CompiledModel(_empty_build(target), fitted, levels, timings, _choices(context))
     progress.stage("emitting the program")
     program = emit_program(module)
     levels["program"] = print_program(program)
     build = _build(program, module, imported, fitted, target, padding)
-    return CompiledModel(build, fitted, levels, timings)
+    return CompiledModel(build, fitted, levels, timings, _choices(context))
+
+
+def _choices(context: PassContext) -> tuple[Choice, ...]:
+    """The analysis that ``select-kernels`` left, where it ran."""
+    return context.extra.get("select-kernels", ())
 
 
 def _stops(passes: tuple[Pass, ...]) -> list[tuple[str, int]]:
@@ -143,9 +164,18 @@ def _stops(passes: tuple[Pass, ...]) -> list[tuple[str, int]]:
 
 
 def _with_extents(options: CompileOptions, imported: ImportedModel) -> CompileOptions:
-    """The options with the batch and sequence length of the imported model's first input."""
+    """The options with the extents of the imported model's first input: its batch, and its tokens.
+
+    These are the longest prompt; in decode the context, if it is not given, and that the longest prompt likewise.
+    """
     shape = imported.inputs[0].shape if imported.inputs else ()
-    return replace(options, batch=shape[0], seq=shape[1]) if len(shape) == 2 else options
+    if len(shape) != 2:
+        return options
+    batch, tokens = shape
+    if options.phase == "prefill":
+        return replace(options, batch=batch, seq=tokens)
+    context = options.context or tokens
+    return replace(options, batch=batch, context=context, seq=options.seq or context)
 
 
 def check_grid(grid: tuple[int, int], target: Target) -> None:
@@ -161,17 +191,37 @@ def check_grid(grid: tuple[int, int], target: Target) -> None:
 
 
 def _import(source: str | Path | ExportedProgram, options: CompileOptions, name: str | None) -> ImportedModel:
-    if isinstance(source, ExportedProgram):
-        return import_exported(source, batch=options.batch, seq=options.seq, name=name or "model")
-    path = Path(source)
-    loaded = load_exported(path, options.batch, options.seq)
-    return import_exported(
-        loaded.exported_program,
-        batch=options.batch,
-        seq=options.seq,
-        name=name or path.stem,
-        tokenizer_files=loaded.tokenizer_files,
-    )
+    try:
+        if isinstance(source, ExportedProgram):
+            _, fixed = static_extents(source)
+            seq = _tokens(options, fixed)
+            return import_exported(source, batch=options.batch, seq=seq, name=name or "model")
+        path = Path(source)
+        loaded = load_exported(path, options.batch, _tokens(options, None))
+        return import_exported(
+            loaded.exported_program,
+            batch=options.batch,
+            seq=_tokens(options, loaded.seq),
+            name=name or path.stem,
+            tokenizer_files=loaded.tokenizer_files,
+        )
+    except MeshError as error:
+        if options.phase == "decode" and error.diagnostic.code == "M0107":
+            raise MeshError(
+                "M0422",
+                "the model may be of any sequence length, so the context to decode with must be given",
+                helps=["add --context N, the most tokens that a prompt and its answer may come to"],
+            ) from None
+        raise
+
+
+def _tokens(options: CompileOptions, fixed: int | None) -> int | None:
+    """At how many tokens to import a model: the longest prompt, or in decode the context, which an export of a
+    fixed length may exceed.
+    """
+    if options.phase == "prefill":
+        return options.seq
+    return options.context if fixed is None else None
 
 
 def _build(
@@ -191,8 +241,12 @@ def _build(
         model_digest=imported.digest,
         phase=options.phase,
         inputs=tuple(TensorBinding(p.name, "i64", p.shape, region.name, p.name) for p in ports["in"]),
-        outputs=tuple(TensorBinding(p.name, "f32", p.shape, region.name, p.name) for p in ports["out"]),
-        scalars=(ScalarBinding(region.name, "length", ports["in"][0].name, 1),),
+        outputs=tuple(
+            TensorBinding(p.name, "i64" if p.dtype == "i32" else "f32", p.shape, region.name, p.name)
+            for p in ports["out"]
+        ),
+        scalars=_scalars(options, region.name, ports["in"][0].name),
+        decode=_decode(options, region.name, ports["in"][0].name) if options.phase == "decode" else None,
         timing_only=not has_data,
         options=options.to_json(),
         versions={name: importlib.metadata.version(name) for name in ("meshc", "torch")},
@@ -205,6 +259,19 @@ def _build(
     )
     weights = stored_weights(program, imported.weights) if has_data else {}
     return Build(program, weights, manifest, target, imported.tokenizer_files)
+
+
+def _scalars(options: CompileOptions, region: str, ids: str) -> tuple[ScalarBinding, ...]:
+    """What follows from the extent of the prompts that a run is given."""
+    if options.phase == "prefill":
+        return (ScalarBinding(region, "length", ids, 1),)
+    names = (*length_scalars(options.batch), STEPS)
+    return tuple(ScalarBinding(region, name, ids, 1) for name in names)
+
+
+def _decode(options: CompileOptions, region: str, ids: str) -> DecodeBinding:
+    assert options.context is not None and options.seq is not None
+    return DecodeBinding(region, ids, TOKENS, length_scalars(options.batch), STEPS, options.seq, options.context)
 
 
 def _empty_build(target: Target) -> Build:

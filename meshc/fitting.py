@@ -41,7 +41,9 @@ class Fitting:
 
     def on_grid(self, options: CompileOptions, grid: tuple[int, int]) -> CompileOptions | MeshError:
         """The options with this grid and the fastest chunk size that fits, or the diagnostic where none does."""
-        results = (self._attempt(replace(options, grid=grid, chunk_elements=chunk)) for chunk in CHUNKS)
+        # In decode no table rides a ring.
+        chunks = CHUNKS if options.phase == "prefill" else CHUNKS[:1]
+        results = (self._attempt(replace(options, grid=grid, chunk_elements=chunk)) for chunk in chunks)
         found: CompileOptions | MeshError = next(results)
         for other in results:
             if isinstance(found, CompileOptions):
@@ -72,7 +74,7 @@ class Fitting:
 
     def _advice(self, options: CompileOptions) -> str:
         """What would fit where the grid that was asked for, or any square, does not."""
-        less = "use fewer layers (--layers A:B) or a shorter --seq"
+        less = f"use fewer layers (--layers A:B) or a shorter {'--seq' if options.phase == 'prefill' else '--context'}"
         if options.grid is not None:
             square = self.smallest_square(options)
             if isinstance(square, CompileOptions):

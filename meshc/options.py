@@ -9,8 +9,9 @@ from typing import Any
 from meshrt.diagnostics import MeshError
 
 DTYPES = ("mixed", "f16", "bf16", "f32")
-PHASES = ("prefill",)
-LOGITS = ("all", "last")
+PHASES = ("prefill", "decode")
+#: Which logits leave the wafer in each phase, the default first.
+LOGITS = {"prefill": ("all", "last"), "decode": ("none", "all")}
 #: Elements of a token table that ride the ring at once, where SRAM is not short.
 DEFAULT_CHUNK_ELEMENTS = 1024
 
@@ -19,26 +20,31 @@ DEFAULT_CHUNK_ELEMENTS = 1024
 class CompileOptions:
     """Options of one compilation; ``None`` means chosen by the compiler.
 
-    ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``layers`` a
-    half-open slice of the repeated layers; ``logits`` whether every position's logits
-    leave the wafer or only those of the prompt's last token; ``chunk_elements`` how much of
-    a token table rides the ring at once (less takes less SRAM and more steps).
+    ``grid`` is (width, height) in PEs; ``seq`` the longest prompt in tokens; ``context`` (of
+    the decode phase) how many tokens prompt and answer may come to; ``layers`` a half-open
+    slice of the repeated layers; ``logits`` whether every position's logits leave the wafer,
+    only those of the prompt's last token or none (the default follows from the phase);
+    ``chunk_elements`` how much of a token table
+    rides the ring at once (less takes less SRAM and more steps).
     """
 
     target: str = "wse2"
     grid: tuple[int, int] | None = None
     phase: str = "prefill"
     seq: int | None = None
+    context: int | None = None
     batch: int = 1
     layers: tuple[int, int] | None = None
     dtype: str = "mixed"
-    logits: str = "all"
+    logits: str | None = None
     strategy: str = "waferllm"
     pipeline: str | None = None
     chunk_elements: int = DEFAULT_CHUNK_ELEMENTS
 
     def __post_init__(self) -> None:
-        for name, allowed in (("dtype", DTYPES), ("phase", PHASES), ("logits", LOGITS)):
+        if self.phase in PHASES and self.logits is None:
+            object.__setattr__(self, "logits", LOGITS[self.phase][0])
+        for name, allowed in (("dtype", DTYPES), ("phase", PHASES), ("logits", LOGITS.get(self.phase, ()))):
             value = getattr(self, name)
             if value not in allowed:
                 raise MeshError(
@@ -46,9 +52,18 @@ class CompileOptions:
                     f"{name} is {value!r}",
                     helps=[f"choose one of: {', '.join(allowed)}"],
                 )
-        for name, value in (("seq", self.seq), ("batch", self.batch)):
+        for name, value in (("seq", self.seq), ("context", self.context), ("batch", self.batch)):
             if value is not None and value < 1:
                 raise MeshError("M0601", f"{name} is {value}", helps=[f"{name} must be at least 1"])
+        if self.phase != "decode" and self.context is not None:
+            helps = ["add --phase decode, or leave --context out"]
+            raise MeshError("M0601", f"a context was given for {self.phase}, which has none", helps=helps)
+        if self.context is not None and self.seq is not None and self.seq > self.context:
+            raise MeshError(
+                "M0601",
+                f"prompts of {self.seq} tokens do not fit into a context of {self.context}",
+                helps=["a shorter --seq, or a longer --context: prompt and answer together"],
+            )
         if self.grid is not None and min(self.grid) < 1:
             raise MeshError("M0601", f"the grid is {self.grid[0]}x{self.grid[1]}", helps=["both sides are at least 1"])
 

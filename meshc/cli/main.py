@@ -27,6 +27,7 @@ COMMANDS = {
     "opt": "Run passes over an IR text.",
     "passes": "List the passes and their options.",
     "kernels": "List the kernels: distributed algorithms the compiler chooses from.",
+    "bench": "Time kernels side by side, beside predictions and lower bounds.",
     "targets": "List the targets, or show one with its sources.",
     "explain": "Explain a diagnostic code.",
 }

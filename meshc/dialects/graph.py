@@ -6,6 +6,8 @@ After the fusing passes heads are packed: queries, keys, values and attention's 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshc.dialects import graph_rules as rules
 from meshc.dialects.functions import FUNCTIONS
 from meshc.ir.spec import ANY, Count, Dialect, OpSpec, exactly, optional, required
@@ -27,6 +29,24 @@ REDUCTIONS = ("sum", "mean", "max", "min")
 RELATIONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 _NUMBER = ("float", "int", "bool")
+
+#: A function of the decode phase works on one token, of at most ``context`` tokens.
+_PHASE = (optional("phase", words=("decode",)), optional("context", "int"))
+_GRAPH_FUNCTIONS = tuple(
+    replace(row, attributes=(*row.attributes, *_PHASE), check=rules.function) if row.name == "func" else row
+    for row in FUNCTIONS
+)
+
+#: What every attention on packed heads says, but for its mask.
+_ATTENTION = (
+    required("heads", "int"),
+    required("kv_heads", "int"),
+    required("head_dim", "int"),
+    required("value_dim", "int"),
+    required("scale", "float", "int"),
+    optional("window", "int"),
+    optional("softcap", "float", "int"),
+)
 
 _ENTRIES = (
     OpSpec(
@@ -83,17 +103,20 @@ _FUSED = (
         "graph.attention",
         "softmax(scale * q k^T under the mask) v, heads / kv_heads query heads to each KV head",
         operands=exactly(3),
-        attributes=(
-            required("heads", "int"),
-            required("kv_heads", "int"),
-            required("head_dim", "int"),
-            required("value_dim", "int"),
-            required("scale", "float", "int"),
-            required("mask", words=("causal", "full", "window")),
-            optional("window", "int"),
-            optional("softcap", "float", "int"),
-        ),
+        attributes=(*_ATTENTION, required("mask", words=("causal", "full", "window"))),
         check=rules.attention,
+    ),
+    OpSpec(
+        "graph.cached_attention",
+        "one token's attention: appends its key and value to a cache, and attends to what the mask allows of it",
+        operands=exactly(3),
+        attributes=(
+            *_ATTENTION,
+            required("mask", words=("causal", "window")),
+            required("context", "int"),
+            required("cache"),
+        ),
+        check=rules.cached_attention,
     ),
     OpSpec(
         "graph.glu",
@@ -249,4 +272,4 @@ _ELEMENTWISE = (
 )
 
 #: The table of the graph level.
-GRAPH = Dialect.of("graph", (*FUNCTIONS, *_ENTRIES, *_FUSED, *_CONTROL, *_PRIMITIVES, *_ELEMENTWISE))
+GRAPH = Dialect.of("graph", (*_GRAPH_FUNCTIONS, *_ENTRIES, *_FUSED, *_CONTROL, *_PRIMITIVES, *_ELEMENTWISE))

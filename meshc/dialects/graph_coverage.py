@@ -179,6 +179,7 @@ _RULES: Mapping[str, Callable[[Operation], str | None]] = MappingProxyType(
         "graph.layer_norm": _parameters(1),
         "graph.rope": _rope,
         "graph.attention": _activations,
+        "graph.cached_attention": _activations,
         "graph.glu": _activations,
         "graph.repeat": _activations,
         "graph.yield": _activations,

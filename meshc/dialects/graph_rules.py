@@ -113,9 +113,33 @@ def _broadcasts(op: Shapes) -> str | None:
     return _expect(op, common)
 
 
+def function(op: Operation) -> str | None:
+    """One of the decode phase says its context, works on one token and caches that many."""
+    decode, context = "phase" in op.attributes, op.attributes.get("context")
+    if decode != (context is not None):
+        return "the phase decode comes with the attribute 'context', no other function has it"
+    if context is not None and context < 1:
+        return f"its context is {context} tokens"
+    caches = set()
+    for inner in op.walk():
+        if inner.name == "graph.cached_attention":
+            cache = inner.attributes["cache"]
+            if inner.attributes["context"] != context:
+                return f"{cache} is of another context than the function"
+            if cache in caches:
+                return f"{cache} is the cache of two attentions"
+            caches.add(cache)
+    tokens = {value.type.shape[-1] for value in op.regions[0].args if isinstance(value.type, TensorType)}
+    return "it is of the decode phase, but its inputs are not of one token" if decode and tokens != {1} else None
+
+
 def weight(op: Operation) -> str | None:
     """Index expressions in the name use the counters of the loops around it."""
-    name = op.attributes["name"]
+    return name_template(op, op.attributes["name"])
+
+
+def name_template(op: Operation, name: str) -> str | None:
+    """Index expressions in a name that an operation uses read the counters of the loops around it."""
     counters: set[str] = set()
     block: Block | None = op.parent
     while block is not None and block.parent is not None:
@@ -215,6 +239,17 @@ def attention(op: Shapes) -> str | None:
     if (op.attributes["mask"] == "window") != ("window" in op.attributes):
         return "a window mask comes with the attribute 'window', no other mask does"
     return _expect(op, (*q[:2], heads * value_dim))
+
+
+def cached_attention(op: Operation) -> str | None:
+    """Attention of one token, [B, 1, ..]; its cache's name may hold the counters of the loops around it."""
+    reason = attention(op)
+    if reason is None:
+        shapes = [value.type.shape for value in op.operands if isinstance(value.type, TensorType)]
+        if any(shape[1] != 1 for shape in shapes):
+            return f"it takes one token, not {text(shapes[0])}"
+        reason = name_template(op, op.attributes["cache"])
+    return reason
 
 
 @on_shapes

@@ -35,11 +35,12 @@ _DECLARATIONS = (
     _declaration("param", "a per-PE integer", required("rect", "list"), required("name"), required("value", "expr")),
     _declaration(
         "buffer",
-        "SRAM of each PE; the address is planned",
+        "SRAM of each PE; the address is planned; what is kept is needed from the beginning to the end",
         required("rect", "list"),
         required("name"),
         required("dtype"),
         required("shape", "list"),
+        optional("kept", "bool"),
         optional("address", "int"),
     ),
     _declaration(
@@ -70,6 +71,7 @@ _DECLARATIONS = (
         required("shape", "list"),
         required("count", "expr"),
         required("indices", "list"),
+        optional("exact", "bool"),
     ),
 )
 
@@ -100,9 +102,14 @@ _STRUCTURE = (
     ),
     OpSpec(
         "mesh.for",
-        "a loop over start..stop",
+        "a loop over start..stop, which also ends after a round in which the flag ``until`` is not zero",
         results=exactly(0),
-        attributes=(required("counter"), required("start", "expr"), required("stop", "expr")),
+        attributes=(
+            required("counter"),
+            required("start", "expr"),
+            required("stop", "expr"),
+            optional("until", "view"),
+        ),
         regions=exactly(1),
         effects=True,
     ),

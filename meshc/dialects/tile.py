@@ -1,8 +1,9 @@
 """The tile dialect: sharded values on a logical grid, one operation per distributed step.
 
-Every activation is two-dimensional, tokens by features: tokens (batch folded in, sequence
-by sequence) are cut over y, features over x, each by its layout. What a PE holds of a
-value is the rectangle ``y.tile`` by ``x.tile``, padding included. ``tile.relayout`` moves a
+Every activation is two-dimensional, tokens by features: in prefill tokens (batch folded
+in, sequence by sequence) are cut over y, features over x, each by its layout; in decode the
+features of one token of each sequence lie over x or over y, alike along the other axis. What a
+PE holds of a value is the rectangle ``y.tile`` by ``x.tile``, padding included. ``tile.relayout`` moves a
 value to any other layout: see :class:`~meshc.dialects.shard.ShardType`. Weights stay whole
 source tensors here; the kernel that consumes one decides where its pieces lie.
 """
@@ -25,13 +26,29 @@ DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16",
 #: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
 _GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
 _TOKENS = (required("batch", "int"), required("sequence", "int"))
+#: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, and the longest prompt.
+_PHASE = (optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prompt", "int"))
 _TILE_FUNCTIONS = tuple(
-    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS), check=rules.function) if row.name == "func" else row
+    replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function)
+    if row.name == "func"
+    else row
     for row in FUNCTIONS
 )
 
-_ALGORITHM = optional("algorithm")
+#: The kernel that carries it out, and what was chosen besides (see meshc/kernels/schedule.py).
+_KERNEL = (optional("algorithm"), optional("schedule", "dict"))
 _NUMBER = ("float", "int")
+#: What every attention says of its heads and of what a query may see.
+_HEADS = (
+    required("heads", "int"),
+    required("kv_heads", "int"),
+    required("head_dim", "int"),
+    required("scale", *_NUMBER),
+    required("mask", words=("causal", "full", "window")),
+    optional("value_dim", "int"),
+    optional("window", "int"),
+    optional("softcap", *_NUMBER),
+)
 
 _ROWS = (
     OpSpec("tile.weight", "a whole source tensor by its name", attributes=(required("name"),), check=rules.weight),
@@ -39,14 +56,14 @@ _ROWS = (
         "tile.embedding",
         "rows of a table (first operand) for the token ids (second operand)",
         operands=exactly(2),
-        attributes=(required("sequence", "int"), _ALGORITHM),
+        attributes=(required("sequence", "int"), *_KERNEL),
         check=rules.embedding,
     ),
     OpSpec(
         "tile.position_embedding",
         "rows of a table by the position of each token",
         operands=exactly(1),
-        attributes=(required("sequence", "int"), _ALGORITHM),
+        attributes=(required("sequence", "int"), *_KERNEL),
         check=rules.shards(0),
     ),
     OpSpec(
@@ -55,7 +72,7 @@ _ROWS = (
         "its tensor, and the stretch of output features that it takes",
         operands=Count(2, None),
         results=Count(1, None),
-        attributes=(required("parts", "list"), _ALGORITHM),
+        attributes=(required("parts", "list"), *_KERNEL),
         check=rules.gemm,
     ),
     OpSpec(
@@ -66,68 +83,79 @@ _ROWS = (
             required("order", words=("nk", "kn")),
             required("start", "int"),
             required("stop", "int"),
-            _ALGORITHM,
+            *_KERNEL,
         ),
         check=rules.gemm_transposed,
+    ),
+    OpSpec(
+        "tile.gemv",
+        "tile.gemm for one token of each sequence: features over y before and over x after, or the other way round; "
+        "with norm of the input's RMSNorm: its eps, unit_offset and weight (an operand)",
+        operands=Count(2, None),
+        results=Count(1, None),
+        attributes=(required("parts", "list"), optional("norm", "dict"), *_KERNEL),
+        check=rules.gemv,
     ),
     OpSpec(
         "tile.rms_norm",
         "x over the root of its mean square, times a weight",
         operands=Count(1, 2),
-        attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), _ALGORITHM),
+        attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), *_KERNEL),
         check=rules.both(rules.shards(1), rules.same_cut, rules.norm),
     ),
     OpSpec(
         "tile.layer_norm",
         "x less its mean over its standard deviation, times a weight, plus a bias",
         operands=Count(1, 3),
-        attributes=(required("eps", *_NUMBER), _ALGORITHM),
+        attributes=(required("eps", *_NUMBER), *_KERNEL),
         check=rules.both(rules.shards(1), rules.same_cut),
     ),
     OpSpec(
         "tile.phases",
         "cosines and sines of position times frequency",
         operands=exactly(1),
-        attributes=(optional("scale", *_NUMBER), required("sequence", "int"), _ALGORITHM),
+        attributes=(optional("scale", *_NUMBER), required("sequence", "int"), *_KERNEL),
         check=rules.both(rules.shards(0), rules.by_heads),
     ),
     OpSpec(
         "tile.rope",
         "pairs of the first operand turned by the phases",
         operands=exactly(2),
-        attributes=(_ALGORITHM,),
+        attributes=_KERNEL,
         check=rules.both(rules.shards(), rules.by_heads),
     ),
     OpSpec(
         "tile.attention",
         "softmax(q kᵀ scale, masked) v, by heads",
         operands=exactly(3),
-        attributes=(
-            required("heads", "int"),
-            required("kv_heads", "int"),
-            required("head_dim", "int"),
-            required("scale", *_NUMBER),
-            required("mask", words=("causal", "full", "window")),
-            required("sequence", "int"),
-            optional("value_dim", "int"),
-            optional("window", "int"),
-            optional("softcap", *_NUMBER),
-            _ALGORITHM,
-        ),
+        attributes=(*_HEADS, required("sequence", "int"), *_KERNEL),
         check=rules.both(rules.shards(), rules.by_heads),
+    ),
+    OpSpec(
+        "tile.cached_attention",
+        "attention of one token of each sequence to what was cached of those before and to itself",
+        operands=exactly(3),
+        attributes=(
+            *_HEADS,
+            required("context", "int"),
+            required("cache"),
+            optional("kv", words=("shift", "append")),
+            *_KERNEL,
+        ),
+        check=rules.both(rules.shards(), rules.cached_attention),
     ),
     OpSpec(
         "tile.glu",
         "activation(gate) * up",
         operands=exactly(2),
-        attributes=(required("activation", words=UNARY), _ALGORITHM),
+        attributes=(required("activation", words=UNARY), *_KERNEL),
         check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
         "tile.unary",
         "a function of each element",
         operands=exactly(1),
-        attributes=(required("function", words=UNARY), _ALGORITHM),
+        attributes=(required("function", words=UNARY), *_KERNEL),
         check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
@@ -138,7 +166,7 @@ _ROWS = (
             required("function", words=BINARY),
             optional("scalar", *_NUMBER),
             optional("reversed", "bool"),
-            _ALGORITHM,
+            *_KERNEL,
         ),
         check=rules.elementwise,
     ),
@@ -146,7 +174,7 @@ _ROWS = (
         "tile.relayout",
         "the same tensor in another layout, the other way round, replicated, or in another rectangle of the grid",
         operands=exactly(1),
-        attributes=(_ALGORITHM,),
+        attributes=_KERNEL,
         check=rules.relayout,
     ),
     OpSpec(
@@ -160,6 +188,14 @@ _ROWS = (
         check=rules.both(rules.shards(), graph_rules.repeat),
     ),
     OpSpec("tile.yield", "the carried values after one iteration", operands=ANY, results=exactly(0), terminator=True),
+    OpSpec(
+        "tile.sample",
+        "the next token of each sequence by its logits, in every PE: the likeliest or one of ``top_k`` by chance",
+        operands=exactly(1),
+        attributes=(optional("top_k", "int"), *_KERNEL),
+        effects=True,
+        check=rules.sample,
+    ),
     OpSpec(
         "tile.output",
         "the results that leave the wafer, by name and with the shape that the user sees",

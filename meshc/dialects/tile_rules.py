@@ -13,11 +13,21 @@ from meshc.ir.core import Block as IRBlock
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.ir.spec import Check
 
+#: Operations that only one phase has.
+_PHASES = {
+    "tile.gemm": "prefill",
+    "tile.gemm_transposed": "prefill",
+    "tile.attention": "prefill",
+    "tile.gemv": "decode",
+    "tile.cached_attention": "decode",
+    "tile.sample": "decode",
+}
+
 
 def function(op: Operation) -> str | None:
     """Its arguments are the model's inputs, whole: token ids of every sequence.
 
-    All shards are cut for its grid, but for those on either side of a relayout.
+    All shards are cut for its grid and phase, but for those on either side of a relayout.
     """
     width, height, *ids = (op.attributes[key] for key in ("width", "height", "batch", "sequence"))
     if min(width, height, *ids) < 1:
@@ -25,11 +35,17 @@ def function(op: Operation) -> str | None:
     for value in op.regions[0].args:
         if not isinstance(value.type, TensorType) or value.type.shape != tuple(ids):
             return f"an argument is not a tensor of {ids[0]} x {ids[1]} token ids"
+    phase = op.attributes.get("phase", "prefill")
+    if phase == "decode" and ids[1] != 1:
+        return f"a step of decode has one token of each sequence, not {ids[1]}"
+    fits = ShardType.alike if phase == "decode" else ShardType.plain
     for inner in op.walk():
+        if _PHASES.get(inner.name, phase) != phase:
+            return f"{inner.name} is for {_PHASES[inner.name]}, and the function's phase is {phase}"
         if inner.name == "tile.relayout":
             continue
         for values, does in ((inner.results, "gives"), (inner.operands, "takes")):
-            if not all(v.type.plain(ids[0] * ids[1], width, height) for v in values if isinstance(v.type, ShardType)):
+            if not all(fits(v.type, ids[0] * ids[1], width, height) for v in values if isinstance(v.type, ShardType)):
                 return f"{inner.name} {does} a shard that is not cut for {width} x {height} PEs and these tokens"
     return None
 
@@ -122,6 +138,31 @@ def gemm(op: Operation) -> str | None:
     return shards(1)(op)
 
 
+def gemv(op: Operation) -> str | None:
+    """A gemm whose results lie over the axis that its input does not lie over."""
+    reason = gemm(op)
+    if reason is not None:
+        return reason
+    axis = op.operands[0].type.axis  # type: ignore[attr-defined]
+    if any(result.type.axis == axis for result in op.results):  # type: ignore[attr-defined]
+        return f"its input lies over {axis}, so its results must lie over the other axis"
+    norm = op.attributes.get("norm")
+    if norm is None:
+        return None
+    weight = norm.get("weight", 1)
+    sound = isinstance(norm.get("eps"), float | int) and isinstance(norm.get("unit_offset"), bool)
+    if not sound or type(weight) is not int or not 0 < weight < len(op.operands):
+        return "its norm names eps, unit_offset and, where it has one, its weight (an operand)"
+    return None
+
+
+def cached_attention(op: Operation) -> str | None:
+    """Heads, and a cache that has room."""
+    if op.attributes["context"] < 1:
+        return "its cache must hold a token"
+    return by_heads(op)
+
+
 def gemm_transposed(op: Operation) -> str | None:
     """Its result lies in blocks, one for each row of the grid."""
     reason = shards(1)(op)
@@ -141,6 +182,16 @@ def relayout(op: Operation) -> str | None:
         return "its operand has {} tokens of {} features, its result {} of {}".format(*source.shape, *target.shape)
     if min(*source.origin, *target.origin) < 0:
         return "the corner of a shard lies outside the grid"
+    return None
+
+
+def sample(op: Operation) -> str | None:
+    """Logits whose vocabulary lies over x, to one token of each sequence."""
+    (logits,), (ids,) = op.operands, op.results
+    if not isinstance(logits.type, ShardType) or logits.type.axis != "x":
+        return "it takes logits that lie over x"
+    if not isinstance(ids.type, TensorType) or ids.type.shape != (logits.type.shape[0], 1):
+        return f"its result is a tensor of {logits.type.shape[0]} x 1 token ids"
     return None
 
 

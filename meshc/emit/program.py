@@ -124,6 +124,7 @@ def _port(a: dict[str, Any], colors: Mapping[str, ExprLike]) -> Port:
         tuple(a["shape"]),
         a["count"],
         tuple(a["indices"]),
+        a.get("exact", True),
     )
 
 
@@ -145,6 +146,7 @@ def _statement(op: Operation, colors: Mapping[str, ExprLike]) -> Statement:
                 substitute(a["start"], colors),
                 substitute(a["stop"], colors),
                 _body(op.regions[0], colors),
+                _view(a["until"], colors) if "until" in a else None,
             )
         case "mesh.if":
             then, otherwise = [*op.regions, Block()][:2]

@@ -77,10 +77,12 @@ class MeshBuilder:
             "mesh.code", attributes={"rect": rect_attribute(self.everywhere), "name": "main"}, regions=[Block()]
         )
         self._block = self._code.regions[0]
+        self._before = Block()
         self._buffers: set[str] = set()
         self._streams: set[str] = set()
         # Names of index expressions: parameters by value, scalars (None), and counters of open and closed loops.
         self._expressions: dict[str, Expr | None] = {}
+        self._tables: dict[str, tuple[int, ...]] = {}
         self._counters: list[str] = []
         self._closed_counters: set[str] = set()
         self._answered: Operation | None = None
@@ -91,11 +93,17 @@ class MeshBuilder:
     def _declare(self, opcode: str, **attributes: object) -> Operation:
         return self._declarations.append(Operation(f"mesh.{opcode}", attributes=attributes))
 
-    def buffer(self, hint: str, dtype: str, *shape: int) -> MeshBuffer:
-        """A buffer in every PE of the region, named after the hint; SRAM is planned later from its uses."""
+    def buffer(self, hint: str, dtype: str, *shape: int, kept: bool = False) -> MeshBuffer:
+        """A buffer in every PE of the region, named after the hint.
+
+        SRAM is planned later from its uses; what is ``kept`` has its place from the beginning to the end.
+        """
         buffer = MeshBuffer(_fresh(hint, self._buffers), dtype, shape)
         self._buffers.add(buffer.name)
-        self._declare("buffer", rect=rect_attribute(self.everywhere), name=buffer.name, dtype=dtype, shape=shape)
+        keep = {"kept": True} if kept else {}
+        self._declare(
+            "buffer", rect=rect_attribute(self.everywhere), name=buffer.name, dtype=dtype, shape=shape, **keep
+        )
         return buffer
 
     def place(
@@ -126,6 +134,15 @@ class MeshBuilder:
             self._expressions[name] = value
             self._declare("param", rect=rect_attribute(self.everywhere), name=name, value=value)
         return Name(name)
+
+    def table(self, name: str, entries: Sequence[int]) -> str:
+        """The name of a table of integers, about that one; the same entries asked for again are the same table."""
+        wanted = tuple(entries)
+        name = _fresh(name, {n for n, known in self._tables.items() if known != wanted})
+        if name not in self._tables:
+            self._tables[name] = wanted
+            self._declare("table", name=name, entries=wanted)
+        return name
 
     def scalar(self, name: str, low: int, high: int) -> Expr:
         """A runtime scalar, declared once per name."""
@@ -168,10 +185,15 @@ class MeshBuilder:
         self._block = outer
 
     @contextmanager
-    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0) -> Iterator[Name]:
-        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free."""
+    def loop(self, hint: str, stop: ExprLike, start: ExprLike = 0, until: MeshBuffer | None = None) -> Iterator[Name]:
+        """``for counter in start..stop``; yields the counter, whose name is the hint where that is free.
+
+        The loop also ends after a round in which the one element of ``until`` is not zero.
+        """
         counter = _fresh(hint, {*self._expressions, *self._counters})
-        attributes = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        attributes: dict[str, object] = {"counter": counter, "start": as_expr(start), "stop": as_expr(stop)}
+        if until is not None:
+            attributes["until"] = until.whole
         op = self._block.append(Operation("mesh.for", attributes=attributes, regions=[Block()]))
         self._counters.append(counter)
         with self._inside(op.regions[0]):
@@ -207,6 +229,12 @@ class MeshBuilder:
             self._block.append(op)
 
     @contextmanager
+    def before(self) -> Iterator[None]:
+        """Statements that run once, before all others."""
+        with self._inside(self._before):
+            yield
+
+    @contextmanager
     def scope(self, source: int) -> Iterator[None]:
         """Statements that belong to entry ``source`` of the op table."""
         op = Operation("mesh.scope", attributes={"op": source}, regions=[Block()])
@@ -218,6 +246,10 @@ class MeshBuilder:
 
     def finish(self) -> None:
         """Close the region: its code follows the declarations."""
+        main = self._code.regions[0]
+        for op in self._before.ops:
+            op.parent = main
+        main.ops[:0] = self._before.ops
         self._declarations.append(self._code)
 
 

@@ -41,9 +41,11 @@ def emit_unary(op: Operation, lowering: Lowering) -> None:
 
 
 def _clear_padding(op: Operation, lowering: Lowering) -> None:
-    layout = shard_of(op.result).x
+    type = shard_of(op.result)
+    layout = type.features
     if layout.padded != layout.extent:
-        lowering.builder.emit("fill", lowering.buffer_of(op.result), value=0.0, where=outside(layout, Name("i1")))
+        beyond = outside(layout, Name("i0" if type.transposed else "i1"), type.axis)
+        lowering.builder.emit("fill", lowering.buffer_of(op.result), value=0.0, where=beyond)
 
 
 def emit_binary(op: Operation, lowering: Lowering) -> None:
@@ -71,8 +73,7 @@ def _keeps_zero(op: Operation) -> bool:
 def _operand(op: Operation, value: Value, lowering: Lowering) -> MeshBuffer | View | float:
     if not isinstance(value.type, TensorType):
         return lowering.buffer_of(value)
-    rows, inner = shard_of(op.result).tile
-    return lowering.vector(value, shard_of(op.result).x, "vector").view((rows, 0), (inner, 1))
+    return lowering.per_token(value, shard_of(op.result), "vector")
 
 
 def emit_glu(op: Operation, lowering: Lowering) -> None:

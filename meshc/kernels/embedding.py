@@ -23,6 +23,11 @@ from meshc.kernels.table import place_table
 from meshrt.program.expr import Expr, Name, select
 
 
+def features_over_x(op: Operation, width: int, height: int) -> str | None:
+    """The condition of a lookup for tokens over y."""
+    return "it gives features over x, and the result has them over y" if shard_of(op.result).transposed else None
+
+
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the lookup's buffers and code."""
     builder = lowering.builder
@@ -73,7 +78,13 @@ def emit_positions(op: Operation, lowering: Lowering) -> None:
     lowering.builder.emit("copy", output, table.view())
 
 
-LOOKUP = Kernel("embedding.reduce_scatter", "tile.embedding", "gather, then reduce-scatter along y", emit)
+LOOKUP = Kernel(
+    "embedding.reduce_scatter", "tile.embedding", "gather, then reduce-scatter along y", emit, features_over_x
+)
 POSITION = Kernel(
-    "embedding.position", "tile.position_embedding", "learned positions, placed in their rows", emit_positions
+    "embedding.position",
+    "tile.position_embedding",
+    "learned positions, placed in their rows",
+    emit_positions,
+    features_over_x,
 )

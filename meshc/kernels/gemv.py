@@ -1,8 +1,10 @@
-"""``gemv``: y[1, n] = x[1, k] W[k, n] with a tree all-reduce (MeshGEMV, WaferLLM section 6).
+"""``gemv``: y[1, n] = x[1, k] W[k, n], x over one axis and the result over the other (MeshGEMV, WaferLLM section 6).
 
-x lies with k over y, alike in every column; W with k over y and n over x. Each PE
-multiplies its part: for each of its elements of x one vector multiply-add as long as its
-part of y. Then the parts are summed along y and the sum is everyone's.
+x lies with k over the axis that is summed along, alike across it; W with k over that axis and n
+over the other one. Each PE multiplies its part: for each of its elements of x one vector
+multiply-add as long as its part of y. Then an all-reduce along the axis makes the sum
+everyone's, so y lies over the other axis, alike along the first: as the x of a gemv that sums
+along the other axis. A chain of them alternates axes and transposes nothing.
 
 Critical path: the tile product and the all-reduce of one row of the result. Memory: the
 tiles. Colors: those of the all-reduce.
@@ -10,9 +12,8 @@ tiles. Colors: those of the all-reduce.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from meshc.kernels.all_reduce_k_tree import all_reduce
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshrt.program.model import View
 
@@ -22,14 +23,15 @@ def gemv(
     x: MeshBuffer,
     w: MeshBuffer,
     y: MeshBuffer,
-    groups: Sequence[int],
-    summed: MeshBuffer | View,
+    all_reduce: Callable[[MeshBuffer | View], None],
+    summed: MeshBuffer | View | None = None,
 ) -> None:
-    """Append y[1, Nt] = the sum over the column of x[1, Kt] w[Kt, Nt].
+    """Append y[1, Nt] = the sum over the line of x[1, Kt] w[Kt, Nt].
 
-    ``groups`` are the sizes of the all-reduce's tree over y, from the lowest level on;
-    ``summed`` is y, or the part of it that is summed.
+    ``all_reduce`` appends the sum of its argument along the axis over which k lies
+    (:func:`meshc.kernels.collectives.all_reduce.all_reduce`, say); ``summed`` is the part of y
+    that it is given, all of it by default.
     """
     builder.emit("fill", y, value=0.0)
     builder.emit("gemm", y, x, w, vector="n")
-    all_reduce(builder, "y", groups, summed)
+    all_reduce(y if summed is None else summed)

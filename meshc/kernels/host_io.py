@@ -20,13 +20,17 @@ from meshrt.program.model import Rect
 
 def emit_input(value: Value, name: str, lowering: Lowering) -> None:
     """Append the arrival of the token ids [batch, sequence] in every PE."""
-    builder = lowering.builder
-    width, height = builder.width, builder.height
     assert isinstance(value.type, TensorType)
-    count = lowering.batch * lowering.sequence
     # Rows read their own block of tokens, so the buffer is padded to whole blocks.
-    tokens = builder.buffer(name, "i32", lowering.tokens.padded)
-    lowering.inputs[value] = tokens
+    shape = lowering.batch, lowering.sequence
+    lowering.inputs[value] = receive_everywhere(lowering.builder, name, shape, lowering.tokens.padded)
+
+
+def receive_everywhere(builder: MeshBuilder, name: str, shape: tuple[int, int], room: int) -> MeshBuffer:
+    """Append the arrival of an integer input in every PE, in a buffer of ``room`` elements with zeros at its end."""
+    width, height = builder.width, builder.height
+    count = shape[0] * shape[1]
+    tokens = builder.buffer(name, "i32", room)
     east = ("E",) if width > 1 else ()
     routes = [StreamRoute(Rect(0, 1, 0, 1), "W", ("RAMP", *east, *(("S",) if height > 1 else ())))]
     if height > 2:
@@ -46,13 +50,14 @@ def emit_input(value: Value, name: str, lowering: Lowering) -> None:
         rect=Rect(0, 1, 0, 1),
         color=stream,
         dtype="i32",
-        shape=value.type.shape,
+        shape=shape,
         count=as_expr(count),
-        indices=(element // lowering.sequence, element % lowering.sequence),
+        indices=(element // shape[1], element % shape[1]),
     )
-    if lowering.tokens.padded != count:
+    if room != count:
         builder.emit("fill", tokens, value=0.0)
     builder.emit("recv", tokens.at(0, count), color=stream)
+    return tokens
 
 
 def emit_output(op: Operation, lowering: Lowering) -> None:

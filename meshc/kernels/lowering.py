@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from meshc.dialects.layout import Block, Layout, ceil_div
-from meshc.dialects.shard import shard_of
+from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.ir.name_templates import NameTemplate
 from meshc.kernels.builder import ELEMENT_NAMES, MeshBuffer, MeshBuilder
@@ -47,7 +47,7 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A placed weight: its buffer, the first element of this layer's part, and that part's shape."""
+    """A placed weight, or state: its buffer, the first element of this layer's part, and that part's shape."""
 
     buffer: MeshBuffer
     offset: Expr
@@ -64,8 +64,8 @@ class Lowering:
 
     ``operand`` and ``other`` are the dtypes of multiply-adds' operands and of everything else;
     ``tokens`` is how the tokens of all ``batch`` sequences lie over y, ``length`` the runtime
-    scalar that says how many tokens of each are the prompt's. ``values`` and ``inputs`` say
-    where shards and token ids lie.
+    scalar that says how many tokens of each are the prompt's. In decode ``position`` is that of
+    the one token of each sequence. ``values`` and ``inputs`` say where shards and token ids lie.
     """
 
     builder: MeshBuilder
@@ -77,12 +77,14 @@ class Lowering:
     length: Expr
     logits: str = "all"
     chunk_elements: int = 1024
+    position: Expr | None = None
     values: dict[Value, MeshBuffer] = field(default_factory=dict)
     inputs: dict[Value, MeshBuffer] = field(default_factory=dict)
     rounds: list[Rounds] = field(default_factory=list)
     #: Values whose last use is the operation being lowered: their buffers may be overwritten.
     dying: frozenset[Value] = frozenset()
     _weights: dict[object, Weight] = field(default_factory=dict)
+    _states: dict[str, Weight] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -144,8 +146,7 @@ class Lowering:
         """
         elements = [Name(n) for n in ELEMENT_NAMES[: len(shape)]]
         templates = [NameTemplate.of(tensor_name(s.weight)) for s in sections]
-        read = frozenset().union(*(t.counters for t in templates))
-        around = [r for r in self.rounds if r.counter in read]
+        around = self._read_by(*templates)
         program_counters = {r.counter: r.index for r in around}
         built = []
         for section, template in zip(sections, templates, strict=True):
@@ -161,22 +162,49 @@ class Lowering:
             buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape)
             for ranges, tensor, indices in built:
                 self.builder.place(buffer, ranges, tensor, indices)
-            part: Expr = as_expr(0)
-            for r in around:
-                part = part * r.count + r.index
-            self._weights[key] = Weight(buffer, part * math.prod(shape), tuple(shape))
+            self._weights[key] = _part(buffer, around, shape)
         return self._weights[key]
 
-    def vector(self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None) -> Weight:
-        """A feature vector ([F] weight or bias) placed like the features of ``layout``, alike in every row."""
+    def _read_by(self, *templates: NameTemplate) -> list[Rounds]:
+        """The loops around whose counters the templates read."""
+        read = frozenset().union(*(t.counters for t in templates))
+        return [r for r in self.rounds if r.counter in read]
+
+    def state(self, name: str, hint: str, dtype: str, shape: Sequence[int]) -> Weight:
+        """What outlives a step of decode: zero before the first one; the same name asked for again is the same one.
+
+        ``name`` may read the counters of loops around it, as a weight's; there is then one part for
+        each of their rounds.
+        """
+        if name not in self._states:
+            around = self._read_by(NameTemplate.of(name))
+            buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape, kept=True)
+            with self.builder.before():
+                self.builder.emit("fill", buffer, value=0.0)
+            self._states[name] = _part(buffer, around, shape)
+        return self._states[name]
+
+    def vector(
+        self, value: Value, layout: Layout, hint: str = "w", start: int = 0, stop: int | None = None, axis: str = "x"
+    ) -> Weight:
+        """A feature vector ([F] weight or bias) placed like the features of ``layout`` over an axis.
+
+        It is alike in all PEs along the other axis.
+        """
         stop = tensor_shape(value)[0] if stop is None else stop
-        section = Section(value, self.stretch(value, layout, start, stop))
+        section = Section(value, self.stretch(value, layout, start, stop, axis))
         return self.place(hint, self.operand, (layout.tile,), [section])
 
-    def stretch(self, value: Value, layout: Layout, start: int, stop: int) -> Indices:
-        """Index function of elements ``start`` to ``stop`` of a vector, as the features of ``layout`` lie."""
+    def per_token(self, value: Value, type: ShardType, hint: str) -> View:
+        """A feature vector placed like a shard's features and repeated for each token, in the order of its tile."""
+        weight = self.vector(value, type.features, hint, axis=type.axis)
+        tokens, features = (type.tokens.tile, 0), (type.features.tile, 1)
+        return weight.view(*((features, tokens) if type.transposed else (tokens, features)))
+
+    def stretch(self, value: Value, layout: Layout, start: int, stop: int, axis: str = "x") -> Indices:
+        """Index function of elements ``start`` to ``stop`` of a vector, placed like the features of ``layout``."""
         total = tensor_shape(value)[0]
-        return lambda e: [sliced(layout.index(Name("x"), e[0]), layout, start, stop, total)]
+        return lambda e: [sliced(layout.index(Name(axis), e[0]), layout, start, stop, total)]
 
     def matrix(
         self, value: Value, order: str, layout: Layout, start: int, stop: int
@@ -195,9 +223,30 @@ class Lowering:
         return index
 
 
-def outside(layout: Layout, i: ExprLike) -> Expr:
-    """Whether local feature ``i`` of this column is padding."""
-    index = layout.index(Name("x"), i)
+def _part(buffer: MeshBuffer, around: Sequence[Rounds], shape: Sequence[int]) -> Weight:
+    """This round's part of a buffer that has one of that shape for every round of the loops around."""
+    part: Expr = as_expr(0)
+    for r in around:
+        part = part * r.count + r.index
+    return Weight(buffer, part * math.prod(shape), tuple(shape))
+
+
+def by_token(buffer: MeshBuffer, type: ShardType, *features: int) -> View:
+    """A shard's tile as [tokens, *features], whichever way it lies; the extents multiply to its features in this PE."""
+    tokens = type.tokens.tile
+    if not type.transposed or tokens == 1:
+        return buffer.at(0, tokens, *features)
+    dims: list[tuple[ExprLike, ExprLike]] = []
+    step = tokens
+    for extent in reversed(features):
+        dims.insert(0, (extent, step))
+        step *= extent
+    return buffer.at(0, (tokens, 1), *dims)
+
+
+def outside(layout: Layout, i: ExprLike, axis: str = "x") -> Expr:
+    """Whether local feature ``i`` of this PE is padding."""
+    index = layout.index(Name(axis), i)
     return maximum(binary("<", index, 0), binary(">=", index, layout.extent))
 
 

@@ -1,9 +1,10 @@
-"""RMSNorm and LayerNorm: local sums, an all-reduce along the row, then scale (and shift).
+"""RMSNorm and LayerNorm: local sums, an all-reduce along the features' axis, then scale (and shift).
 
 Over all features, or over each head's (``heads``), where the row's segment is the head's
-column group. Sums and the result of the root stay in the accumulator dtype. LayerNorm
-takes the variance of the centred values (two all-reduces), as torch does; padded columns
-are kept at zero so that they add nothing.
+column group. In decode features may lie over y, and the all-reduce runs along the column.
+Sums and the result of the root stay in the accumulator dtype. LayerNorm takes the variance
+of the centred values (two all-reduces), as torch does; padded columns are kept at zero so
+that they add nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from meshc.dialects.layout import Heads
 from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
-from meshc.kernels.chain import Segment, chain_all_reduce, whole_axis
+from meshc.kernels.chain import Segment
+from meshc.kernels.collectives.line import whole
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.lowering import Lowering, Section, Weight, outside
+from meshc.kernels.line_reduce import combine, head_lines
+from meshc.kernels.lowering import Lowering, Section, Weight, by_token, outside
 from meshrt.program.expr import Expr, Name
+from meshrt.program.model import View
 
 
 def head_segment(layout: Heads) -> Segment:
@@ -28,35 +32,34 @@ def emit_rms_norm(op: Operation, lowering: Lowering) -> None:
     """Append RMSNorm: x / sqrt(mean(x²) + eps) * w, or * (1 + w) with ``unit_offset``."""
     builder = lowering.builder
     x = lowering.buffer_of(op.operands[0])
-    rows, inner = shard_of(op.result).tile
+    type = shard_of(op.result)
+    rows, inner = type.tokens.tile, type.features.tile
     by_heads = bool(op.attributes.get("heads"))
     if by_heads:
         heads = heads_of(op.result)
         groups, width, count = heads.heads_local, 2 * heads.pairs, heads.head_dim
-        segment = head_segment(heads)
     else:
-        groups, width, count = 1, inner, shard_of(op.result).x.extent
-        segment = whole_axis(builder, "x")
+        groups, width, count = 1, inner, type.features.extent
     square = lowering.temporary("square", lowering.other, rows, groups, width)
     total = lowering.temporary("total", lowering.other, rows, groups)
-    shaped = x.at(0, rows, groups, width)
+    shaped = by_token(x, type, groups, width)
     builder.emit("mul", square, shaped, shaped)
     builder.emit("sum", total, square)
-    chain_all_reduce(builder, segment, total, "add")
+    combine(lowering, head_lines(builder, heads_of(op.result)) if by_heads else whole(builder, type.axis), total)
     builder.emit("mul", total, total, 1.0 / count)
     builder.emit("add", total, total, float(op.attributes["eps"]))
     builder.emit("rsqrt", total, total)
     spread = total.at(0, (rows, groups), (groups, 1), (width, 0))
     builder.emit("mul", square, shaped, spread)
     output = lowering.result_buffer(op.result, "norm")
-    out = output.at(0, rows, groups, width)
+    out = by_token(output, type, groups, width)
     if len(op.operands) == 1:
         builder.emit("copy", out, square)
         return
     if by_heads:
         scale = _head_vector(op, lowering, heads_of(op.result))
     else:
-        scale = lowering.vector(op.operands[1], shard_of(op.result).x, "norm_w")
+        scale = lowering.vector(op.operands[1], type.features, "norm_w", axis=type.axis)
     weight = scale.view((rows, 0), (groups, 0), (width, 1))
     if op.attributes.get("unit_offset"):
         builder.emit("fma", out, square, weight, square)
@@ -76,40 +79,42 @@ def _head_vector(op: Operation, lowering: Lowering, layout: Heads) -> Weight:
 def emit_layer_norm(op: Operation, lowering: Lowering) -> None:
     """Append LayerNorm: (x - mean) / sqrt(var + eps) * w + b."""
     builder = lowering.builder
-    x = lowering.buffer_of(op.operands[0])
-    rows, inner = shard_of(op.result).tile
-    layout = shard_of(op.result).x
-    segment = whole_axis(builder, "x")
+    type = shard_of(op.result)
+    layout = type.features
+    rows, inner = type.tokens.tile, layout.tile
+    x = by_token(lowering.buffer_of(op.operands[0]), type, inner)
     centred = lowering.temporary("centred", lowering.other, rows, inner)
     square = lowering.temporary("square", lowering.other, rows, inner)
     total = lowering.temporary("total", lowering.other, rows)
 
-    def mean_of(source: MeshBuffer) -> None:
+    def mean_of(source: MeshBuffer | View) -> None:
         builder.emit("sum", total, source)
-        chain_all_reduce(builder, segment, total, "add")
+        combine(lowering, whole(builder, type.axis), total)
         builder.emit("mul", total, total, 1.0 / layout.extent)
 
     spread = total.at(0, (rows, 1), (inner, 0))
     mean_of(x)
     builder.emit("sub", centred, x, spread)
     if layout.padded != layout.extent:
-        builder.emit("fill", centred, value=0.0, where=outside(layout, Name("i1")))
+        builder.emit("fill", centred, value=0.0, where=outside(layout, Name("i1"), type.axis))
     builder.emit("mul", square, centred, centred)
     mean_of(square)
     builder.emit("add", total, total, float(op.attributes["eps"]))
     builder.emit("rsqrt", total, total)
     builder.emit("mul", centred, centred, spread)
-    output = lowering.result_buffer(op.result, "norm")
+    output = by_token(lowering.result_buffer(op.result, "norm"), type, inner)
     if len(op.operands) == 1:
         builder.emit("copy", output, centred)
         return
-    weight = lowering.vector(op.operands[1], layout, "norm_w").view((rows, 0), (inner, 1))
-    if len(op.operands) > 2:
-        bias = lowering.vector(op.operands[2], layout, "norm_b").view((rows, 0), (inner, 1))
-        builder.emit("fma", output, centred, weight, bias)
+    weight, *bias = (
+        lowering.vector(value, layout, hint, axis=type.axis).view((rows, 0), (inner, 1))
+        for value, hint in zip(op.operands[1:], ("norm_w", "norm_b"), strict=False)
+    )
+    if bias:
+        builder.emit("fma", output, centred, weight, bias[0])
     else:
         builder.emit("mul", output, centred, weight)
 
 
-RMS = Kernel("norm.rms", "tile.rms_norm", "RMSNorm with one all-reduce along x", emit_rms_norm)
-LAYER = Kernel("norm.layer", "tile.layer_norm", "LayerNorm with two all-reduces along x", emit_layer_norm)
+RMS = Kernel("norm.rms", "tile.rms_norm", "RMSNorm with one all-reduce along its features", emit_rms_norm)
+LAYER = Kernel("norm.layer", "tile.layer_norm", "LayerNorm with two all-reduces along its features", emit_layer_norm)

@@ -2,7 +2,8 @@
 
 Each row computes position times frequency for its tokens and its column's pairs, and
 keeps cosine and sine. Dimensions beyond the rotary ones have frequency zero, so they
-pass unchanged. Nothing is communicated.
+pass unchanged. Nothing is communicated. In decode there is one position, that of the step, and
+its phases serve the tokens of all sequences.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from meshrt.program.model import View
 
 
 def emit_phases(op: Operation, lowering: Lowering) -> None:
-    """Append the computation of cosines, negated sines and sines, [3, tokens, pairs] per PE."""
+    """Append the computation of cosines, negated sines and sines, [3, positions, pairs] per PE."""
     builder = lowering.builder
     layout = heads_of(op.result)
-    rows, pairs = shard_of(op.result).y.tile, layout.pairs
+    step = lowering.position
+    rows, pairs = shard_of(op.result).y.tile if step is None else 1, layout.pairs
     turning = layout.rotary // 2
 
     def indices(e: list[Expr]) -> list[Expr]:
@@ -32,8 +34,9 @@ def emit_phases(op: Operation, lowering: Lowering) -> None:
     angle = lowering.temporary("angle", "f32", rows, pairs)
     phases = builder.buffer("phases", lowering.other, 3, rows, pairs)
     lowering.values[op.result] = phases
-    token = lowering.tokens.index(Name("y"), Name("i0"))
-    builder.emit("index", position, value=token % op.attributes["sequence"])
+    if step is None:
+        step = lowering.tokens.index(Name("y"), Name("i0")) % op.attributes["sequence"]
+    builder.emit("index", position, value=step)
     builder.emit("mul", angle, position.at(0, (rows, 1), (pairs, 0)), frequencies.view((rows, 0), (pairs, 1)))
     cosine, minus_sine, sine = (phases.at(part * rows * pairs, rows, pairs) for part in range(3))
     builder.emit("cos", cosine, angle)
@@ -55,12 +58,14 @@ def emit(op: Operation, lowering: Lowering) -> None:
     x = lowering.buffer_of(op.operands[0])
     phases = lowering.buffer_of(op.operands[1])
     token, head = heads * 2 * pairs, 2 * pairs
+    positions = phases.shape[1]
 
     def half(buffer: MeshBuffer, which: int) -> View:
         return buffer.at(which * pairs, (rows, token), (heads, head), (pairs, 1))
 
     def phase(which: int, *halves: tuple[int, int]) -> View:
-        return phases.at(which * rows * pairs, (rows, pairs), (heads, 0), *halves, (pairs, 1))
+        of_token = pairs if positions == rows else 0
+        return phases.at(which * positions * pairs, (rows, of_token), (heads, 0), *halves, (pairs, 1))
 
     crossed = lowering.temporary("crossed", lowering.other, rows, heads, 2, pairs)
     kept = lowering.temporary("kept", lowering.other, rows, heads, 2, pairs)

@@ -1,4 +1,8 @@
-"""The token table: vocabulary over y, features over x, one copy for the lookup and for the output head."""
+"""The token table: one copy for the lookup and for the output head.
+
+In prefill its entries lie over y in chunks that ride the ring, and features over x; in decode
+either way round, its entries one after the other.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +47,29 @@ def place_table(
         return matrix(features.index(Name("x"), k), row)
 
     return lowering.place("table", lowering.operand, (count * chunk, inner), [Section(weight, indices)])
+
+
+def place_columns(
+    lowering: Lowering,
+    weight: Value,
+    features: Layout,
+    axis: str,
+    outputs: Layout,
+    order: str = "nk",
+    start: int = 0,
+    stop: int | None = None,
+    hint: str = "table",
+) -> Weight:
+    """Place a linear's weight [outputs, inputs]: inputs as ``features`` over ``axis``, outputs over the other axis.
+
+    Of the weight's outputs the linear takes ``start`` to ``stop``. A token table is such a weight,
+    its entries the outputs; the same tensor placed alike twice is one buffer.
+    """
+    total = tensor_shape(weight)[0 if order == "nk" else 1]
+    matrix = lowering.matrix(weight, order, outputs, start, total if stop is None else stop)
+    other = "y" if axis == "x" else "x"
+
+    def indices(e: list[Expr]) -> Sequence[ExprLike]:
+        return matrix(features.index(Name(axis), e[1]), outputs.index(Name(other), e[0]))
+
+    return lowering.place(hint, lowering.operand, (outputs.tile, features.tile), [Section(weight, indices)])

@@ -7,7 +7,8 @@ demanding operation asks for: attention (its operands and result lie by heads), 
 and norms of single heads (a pair, a head lies in one place), what the caller wishes, and
 where nothing asks, plain blocks. Where a class has its layout already and another
 operation asks for a different one, that operation works in its own: its operands are moved
-there and its result back (``tile.relayout``).
+there and its result back (``tile.relayout``). In decode the features of some classes lie
+over y: these have their layout before anything asks.
 """
 
 from __future__ import annotations
@@ -22,34 +23,52 @@ from meshc.ir.core import Module, Operation, TensorType, Value
 _FREE = ("func", "return", "graph.weight", "graph.positions", "graph.embedding", "graph.linear", "graph.yield")
 
 
+#: Operations whose operands and result lie by heads, each in a layout of its own.
+ATTENTION = ("graph.attention", "graph.cached_attention")
+
+
+@dataclass(frozen=True, slots=True)
+class OverY:
+    """Features that lie over y, so."""
+
+    layout: Layout
+
+
 @dataclass(frozen=True, slots=True)
 class Layouts:
-    """The feature layout of every value, and where an operation works in another one.
+    """The feature layout of every value, over x unless it says otherwise, and where an operation works in another one.
 
     ``taken`` are the layouts in which an operation takes its operands (by their number),
     ``given`` those in which it gives its result, where they are not those of the values.
     """
 
-    values: Mapping[Value, Layout]
-    taken: Mapping[tuple[Operation, int], Layout] = field(default_factory=dict)
-    given: Mapping[Operation, Layout] = field(default_factory=dict)
+    values: Mapping[Value, Layout | OverY]
+    taken: Mapping[tuple[Operation, int], Layout | OverY] = field(default_factory=dict)
+    given: Mapping[Operation, Layout | OverY] = field(default_factory=dict)
 
-    def result(self, op: Operation) -> Layout:
+    def result(self, op: Operation) -> Layout | OverY:
         """The layout in which an operation gives its only result."""
         return self.given.get(op, self.values[op.result])
 
 
-def infer_layouts(module: Module, columns: int, wishes: Mapping[Value, Layout] | None = None) -> Layouts:
-    """The feature layout of every activation in the module, for ``columns`` PEs along x.
+def infer_layouts(
+    module: Module | Operation,
+    columns: int,
+    wishes: Mapping[Value, Layout] | None = None,
+    over_y: Mapping[Value, OverY] | None = None,
+) -> Layouts:
+    """The feature layout of every activation in a module or a function, for ``columns`` PEs along x.
 
     ``wishes`` are layouts that are better for some values, granted where nothing speaks
-    against it.
+    against it; ``over_y`` those of all values whose features lie over y.
     """
     operations = list(module.walk())
-    demands = _Demands(_classes(operations))
+    demands = _Demands(classes_of(operations))
+    for value, lying in (over_y or {}).items():
+        demands.asked.setdefault(demands.classes.find(value), lying)
     rotations = {demands.classes.find(op.result): op for op in operations if op.name == "graph.rope"}
     for op in operations:
-        if op.name == "graph.attention":
+        if op.name in ATTENTION:
             q, k, _ = (demands.classes.find(operand) for operand in op.operands)
             *taken, given = attention_layouts(op, columns, rotations.get(k) or rotations.get(q))
             for number, layout in enumerate(taken):
@@ -91,8 +110,8 @@ def attention_layouts(op: Operation, columns: int, rope: Operation | None) -> tu
 
 
 @dataclass(slots=True)
-class _Classes:
-    """Union-find over values."""
+class Classes:
+    """Values that lie alike (union-find)."""
 
     parent: dict[Value, Value] = field(default_factory=dict)
 
@@ -110,12 +129,12 @@ class _Classes:
             self.parent[self.find(value)] = root
 
 
-def _classes(operations: list[Operation]) -> _Classes:
+def classes_of(operations: list[Operation]) -> Classes:
     """Classes of values that must lie alike."""
-    classes = _Classes()
+    classes = Classes()
     for op in operations:
         match op.name:
-            case "graph.attention":
+            case _ if op.name in ATTENTION:
                 pass
             case "graph.repeat":
                 body = op.regions[0]
@@ -133,11 +152,11 @@ def _classes(operations: list[Operation]) -> _Classes:
 class _Demands:
     """The layout that each class must have, and the operations that must work in another one."""
 
-    classes: _Classes
-    asked: dict[Value, Layout] = field(default_factory=dict)
+    classes: Classes
+    asked: dict[Value, Layout | OverY] = field(default_factory=dict)
     wished: dict[Value, Layout] = field(default_factory=dict)
-    taken: dict[tuple[Operation, int], Layout] = field(default_factory=dict)
-    given: dict[Operation, Layout] = field(default_factory=dict)
+    taken: dict[tuple[Operation, int], Layout | OverY] = field(default_factory=dict)
+    given: dict[Operation, Layout | OverY] = field(default_factory=dict)
 
     def take(self, op: Operation, number: int, layout: Layout) -> None:
         """An operation takes an operand in a layout, which its class gets if it has none yet."""
@@ -161,7 +180,7 @@ class _Demands:
     def wish(self, value: Value, layout: Layout) -> None:
         self.wished.setdefault(self.classes.find(value), layout)
 
-    def granted(self, value: Value) -> Layout | None:
+    def granted(self, value: Value) -> Layout | OverY | None:
         """What was asked for the value's class, or else wished."""
         root = self.classes.find(value)
         return self.asked.get(root) or self.wished.get(root)

@@ -95,6 +95,9 @@ class _Numbering:
         self.visit(op.regions[0], inside)
         self.position += 1
         loop.stop = self.position
+        flag = op.attributes.get("until", op.attributes.get("flag"))
+        if isinstance(flag, View):
+            self._touch((flag.buffer,), inside, loop.stop)
         for handle, buffers in self.moves.items():
             if before.get(handle) != buffers:
                 # Still under way when the next round begins.

@@ -18,20 +18,20 @@ def useful_macs(module: Module) -> int:
 
 
 def padding_report(module: Module) -> Mapping[str, object]:
-    """Useful multiply-adds, and for tokens and each feature extent (own extent, padded extent)."""
+    """Useful multiply-adds (of prefill), and for tokens and each feature extent (own extent, padded extent)."""
     tokens: tuple[int, int] | None = None
     features: set[tuple[int, int]] = set()
     for op in module.walk():
         for result in op.results:
             # A relayout's result may lie any way round; the tensor is one that stands here already.
             if isinstance(result.type, ShardType) and op.name != "tile.relayout":
-                tokens = (result.type.y.extent, result.type.y.padded)
-                features.add((result.type.x.extent, result.type.x.padded))
-    return {
-        "useful_macs": useful_macs(module),
-        "tokens": list(tokens or (0, 0)),
-        "features": [list(pair) for pair in sorted(features)],
-    }
+                tokens = (result.type.tokens.extent, result.type.tokens.padded)
+                features.add((result.type.features.extent, result.type.features.padded))
+    pairs = {"features": [list(pair) for pair in sorted(features)]}
+    if any(func.attributes.get("phase") == "decode" for func in module.body.ops):
+        # One token of each sequence; what is useful of its products with keys depends on how many there are.
+        return pairs
+    return {"useful_macs": useful_macs(module), "tokens": list(tokens or (0, 0)), **pairs}
 
 
 def _macs(op: Operation) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 from meshc.dialects.layout import Block as BlockLayout
@@ -15,9 +16,11 @@ from meshc.kernels.host_io import emit_input, emit_output
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.registry import kernels
-from meshc.options import CompileOptions
+from meshc.kernels.token_loop import TOKENS, TokenLoop
+from meshc.options import LOGITS, CompileOptions
 from meshc.passes.base import Pass, PassContext
 from meshrt.diagnostics import MeshError
+from meshrt.program.expr import as_expr
 
 
 @dataclass(frozen=True)
@@ -70,40 +73,53 @@ class Place(Pass):
     name: ClassVar[str] = "place"
     level: ClassVar[str] = "tile"
 
-    #: Whether the logits of all positions leave the wafer or only the last token's, and how many elements of
-    #: a token table ride the ring at once; those of the compilation where they are left out.
-    logits: Literal["all", "last"] | None = None
+    #: Whether the logits of all positions leave the wafer, only the last token's, or none (in decode), and how many
+    #: elements of a token table ride the ring at once; those of the compilation where they are left out.
+    logits: Literal["all", "last", "none"] | None = None
     chunk_elements: int | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
         if len(module.body.ops) != 1:
             raise MeshError("M0404", f"place takes a module of one function, and this one has {len(module.body.ops)}")
         (func,) = module.body.ops
-        options = context.options or CompileOptions()
-        a = func.attributes
-        size = {"width": a["width"], "height": a["height"]}
-        region = Operation("mesh.region", attributes={"name": "main", **size, "origin": (0, 0)}, regions=[Block()])
-        builder = MeshBuilder(region, **size)
-        operand, other = DTYPE_POLICY[a["dtype"]]
-        lowering = Lowering(
-            builder,
-            operand,
-            other,
-            a["batch"],
-            a["sequence"],
-            BlockLayout(a["batch"] * a["sequence"], a["height"]),
-            builder.scalar("length", 1, a["sequence"]),
-            self.logits or options.logits,
-            self.chunk_elements or options.chunk_elements,
-        )
+        region = empty_region(func)
+        lowering = self.lowering(region, func, context)
         walk = _Walk(lowering, module)
-        walk.inputs(func.regions[0])
-        walk.block(func.regions[0])
-        builder.finish()
+        if func.attributes.get("phase") == "decode":
+            walk.steps(func)
+        else:
+            walk.inputs(func.regions[0])
+            walk.block(func.regions[0])
+        lowering.builder.finish()
         module.level = "mesh"
         module.body = Block()
         module.body.append(region)
         module.attributes["ops"] = tuple(walk.sources)
+
+    def lowering(self, region: Operation, func: Operation, context: PassContext) -> Lowering:
+        """What the kernels of a function append to the region with. Decode has the tokens of a step in every row."""
+        a, options = func.attributes, context.options or CompileOptions()
+        builder = MeshBuilder(region, a["width"], a["height"])
+        decode = a.get("phase") == "decode"
+        logits = self.logits or options.logits
+        if logits not in LOGITS["decode" if decode else "prefill"]:
+            logits = LOGITS["decode" if decode else "prefill"][0]
+        return Lowering(
+            builder,
+            *DTYPE_POLICY[a["dtype"]],
+            a["batch"],
+            a["sequence"],
+            BlockLayout(a["batch"] * a["sequence"], 1 if decode else a["height"]),
+            as_expr(1) if decode else builder.scalar("length", 1, a["sequence"]),
+            logits,
+            self.chunk_elements or options.chunk_elements,
+        )
+
+
+def empty_region(func: Operation) -> Operation:
+    """The region of a function, on its grid, with nothing in it."""
+    attributes = {"name": "main", "width": func.attributes["width"], "height": func.attributes["height"]}
+    return Operation("mesh.region", attributes={**attributes, "origin": (0, 0)}, regions=[Block()])
 
 
 class _Walk:
@@ -115,6 +131,7 @@ class _Walk:
         self.kernels: dict[str, Kernel] = kernels()
         self.users = uses(module)
         self.sources: list[tuple[str, str]] = []
+        self.output: Callable[[Operation], None] = partial(emit_output, lowering=lowering)
 
     def source(self, name: str, detail: str, location: str = "") -> int:
         """A new entry of the op table."""
@@ -128,6 +145,22 @@ class _Walk:
                 with self.builder.scope(self.source("input", value.name)):
                     emit_input(value, value.name or "input", self.lowering)
 
+    def steps(self, func: Operation) -> None:
+        """The token loop of decode around the function's body."""
+        a, body, lowering = func.attributes, func.regions[0], self.lowering
+        (ids,) = body.args
+        with self.builder.scope(self.source("input", ids.name)):
+            loop = TokenLoop.receive(ids, a["prompt"], a["context"], lowering)
+        sampled = [op.result for op in body.ops if op.name == "tile.sample"]
+        lowering.inputs.update(dict.fromkeys(sampled, loop.tokens))
+        if lowering.logits == "all":
+            self.output = loop.tell_logits
+        with loop.steps():
+            self.block(body)
+            if sampled:
+                with self.builder.scope(self.source("output", TOKENS)):
+                    loop.tell()
+
     def block(self, block: Block) -> None:
         for position, op in enumerate(block.ops):
             self.builder.location = op.location
@@ -137,8 +170,9 @@ class _Walk:
                 case "tile.repeat":
                     self._repeat(op, block.ops[position + 1 :])
                 case "tile.output":
-                    with self.builder.scope(self.source("output", ", ".join(op.attributes["names"]))):
-                        emit_output(op, self.lowering)
+                    if self.lowering.logits != "none":
+                        with self.builder.scope(self.source("output", ", ".join(op.attributes["names"]))):
+                            self.output(op)
                 case _:
                     self._kernel(op, block.ops[position + 1 :])
 

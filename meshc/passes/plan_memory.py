@@ -47,7 +47,7 @@ class PlanMemory(Pass):
 
     Needs: the mesh level, code complete.
 
-    Does: finds when each buffer lives (:mod:`meshc.passes.liveness`; placed weights always
+    Does: finds when each buffer lives (:mod:`meshc.passes.liveness`; placed weights and what is kept always
     do), then places buffers, largest first, at the lowest address that no buffer alive at
     the same time covers. Code and runtime lie below. Raises M0401, with a map of the
     memory, where a PE's SRAM does not hold it all::
@@ -126,8 +126,8 @@ class PlanMemory(Pass):
 
 
 def instruction_count(block: Block) -> int:
-    """Instructions that a block takes in SRAM; loops and branches are one each."""
-    own = sum(op.name != "mesh.scope" for op in block.ops)
+    """Instructions that a block takes in SRAM; loops and branches are one each, a loop that a flag may end is both."""
+    own = sum((op.name != "mesh.scope") + ("until" in op.attributes) for op in block.ops)
     return own + sum(instruction_count(inner) for op in block.ops for inner in op.regions)
 
 
@@ -141,7 +141,7 @@ def _demands(buffers: list[Operation], declarations: list[Operation], codes: lis
     for buffer in buffers:
         name, dtype, shape = (buffer.attributes[key] for key in ("name", "dtype", "shape"))
         if name in intervals:
-            life = always if name in placed else intervals[name]
+            life = always if name in placed or buffer.attributes.get("kept") else intervals[name]
             type = f"{dtype} {' x '.join(map(str, shape))}"
             demands.append(Demand(name, elements[name] * DTYPE_BYTES[dtype], *life, type))
     return demands

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+from meshc.kernels.all_reduce_k_tree import all_reduce
 from meshc.kernels.builder import MeshBuilder, StreamRoute
 from meshc.kernels.gemv import gemv
 from meshc.standalone.region import assemble, repeated
@@ -46,7 +48,7 @@ class Gemv:
         builder.place(w, [("i", 0, k), ("j", 0, n)], "w", [row * k + i, column * n + j])
         per_word = elements_per_word(self.dtype) if self.whole_words and n > 1 else 1
         with repeated(builder, self.rounds):
-            gemv(builder, x, w, y, self.groups, y.at(0, n - n % per_word))
+            gemv(builder, x, w, y, partial(all_reduce, builder, "y", self.groups), y.at(0, n - n % per_word))
         top = Rect(0, builder.width, 0, 1)
         stream = builder.stream("host.out.y", [StreamRoute(top, "RAMP", ("N",))])
         element = Name("e")

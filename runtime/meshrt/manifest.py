@@ -43,6 +43,25 @@ class ScalarBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodeBinding:
+    """How a build of the decode phase writes on: what the runtime sets, and where the tokens come out.
+
+    Input ``prompts`` holds the prompts' ids, [batch, ``prompt``]; of region ``region`` each scalar of
+    ``lengths`` is the tokens of one of them, and scalar ``steps`` the tokens that the program works
+    on, of prompt and answer together, at most ``context``. Output ``tokens`` holds, [batch,
+    context], for each position the token that follows it by the model.
+    """
+
+    region: str
+    prompts: str
+    tokens: str
+    lengths: tuple[str, ...]
+    steps: str
+    prompt: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileDigest:
     """SHA-256 (hexadecimal) and size of a file of the build."""
 
@@ -54,7 +73,8 @@ class FileDigest:
 class Manifest:
     """The manifest; the digests of files and target are filled in when the build is written.
 
-    ``timing_only`` marks a build without weights. ``options`` are the compiler's, ``versions``
+    ``scalars`` are those that follow from the extents of inputs; ``decode`` is there in builds of
+    that phase. ``timing_only`` marks a build without weights. ``options`` are the compiler's, ``versions``
     those of the tools, ``details`` what else the compiler reports (padding, for example);
     all three are JSON values.
     """
@@ -65,6 +85,7 @@ class Manifest:
     inputs: tuple[TensorBinding, ...]
     outputs: tuple[TensorBinding, ...]
     scalars: tuple[ScalarBinding, ...] = ()
+    decode: DecodeBinding | None = None
     timing_only: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +125,8 @@ def manifest_from_json(text: str, file: str = "manifest.json") -> Manifest:
         fields["inputs"] = tuple(_tensor(entry) for entry in fields["inputs"])
         fields["outputs"] = tuple(_tensor(entry) for entry in fields["outputs"])
         fields["scalars"] = tuple(ScalarBinding(**entry) for entry in fields["scalars"])
+        if fields.get("decode") is not None:
+            fields["decode"] = DecodeBinding(**{**fields["decode"], "lengths": tuple(fields["decode"]["lengths"])})
         fields["files"] = {name: FileDigest(**entry) for name, entry in fields["files"].items()}
         return Manifest(**fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

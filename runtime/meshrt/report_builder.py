@@ -90,8 +90,10 @@ def build_report(
     padding = manifest.details.get("padding") if manifest else None
     if isinstance(padding, Mapping):
         # A shorter prompt runs the same program, so what it does not fill is padding too.
-        useful = padding.get("useful_macs", macs)
-        report["padding"] = {**padding, "mac_fraction": max(0.0, 1.0 - useful / macs) if macs else 0.0}
+        report["padding"] = dict(padding)
+        if "useful_macs" in padding:
+            fraction = max(0.0, 1.0 - padding["useful_macs"] / macs) if macs else 0.0
+            report["padding"]["mac_fraction"] = fraction
     return report
 
 

@@ -260,6 +260,9 @@ def _bind_outputs(
         for binding in manifest.inputs
         if np.asarray(inputs[binding.name]).shape != binding.shape
     }
+    if manifest.decode is not None:
+        # What is written for one position after another ends with the prompts.
+        cuts = {manifest.decode.context: np.asarray(inputs[manifest.decode.prompts]).shape[-1]}
     named = {}
     for binding in manifest.outputs:
         tensor = outputs[binding.port].reshape(binding.shape)

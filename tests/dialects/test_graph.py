@@ -31,8 +31,24 @@ ARGUMENTS = {
 X = "tensor<2x8x16xf32>"
 
 
+def check_decode(lines: str, phase: str = 'phase = "decode", context = 8') -> None:
+    """Verify operations on one token, ``%x`` and ``%kv``, in a function of the decode phase."""
+    verify(
+        parse_module(
+            f'module graph\nfunc() {{name = "f", {phase}}} (%ids: tensor<2x1xi64>) {{\n'
+            '%t = graph.weight() {name = "t"} : tensor<64x16xf32>\n'
+            '%u = graph.weight() {name = "u"} : tensor<64x8xf32>\n'
+            "%x = graph.embedding(%t, %ids) : tensor<2x1x16xf32>\n"
+            f"%kv = graph.embedding(%u, %ids) : tensor<2x1x8xf32>\n{lines}\nreturn(%x)\n}}\n"
+        )
+    )
+
+
 def check(line: str) -> None:
     """Verify one operation, ``op(%x) {...} : type`` or with a result's type alone."""
+    if "cached_attention" in line:
+        check_decode(f"%r = {line}")
+        return
     arguments = ", ".join(f"%{name}: {type}" for name, type in ARGUMENTS.items())
     result = "%r = " if re.search(r" : [a-z]", line) else ""
     verify(parse_module(f'module graph\nfunc() {{name = "f"}} ({arguments}) {{\n{result}{line}\nreturn()\n}}\n'))
@@ -40,6 +56,7 @@ def check(line: str) -> None:
 
 ROPE = '{heads = 4, head_dim = 4, rotary_dim = 4, pairing = "half"}'
 ATTENTION = "heads = 4, kv_heads = 2, head_dim = 4, value_dim = 4, scale = 0.5"
+CACHED = f'{ATTENTION}, mask = "causal", context = 8, cache = "c"'
 
 LEGAL = [
     'graph.weight() {name = "embed.weight"} : tensor<64x16xf32>',
@@ -56,6 +73,7 @@ LEGAL = [
     f"graph.rope(%x, %places, %two) {ROPE} : {X}",
     f'graph.attention(%x, %kv, %kv) {{{ATTENTION}, mask = "causal"}} : {X}',
     f'graph.attention(%x, %kv, %kv) {{{ATTENTION}, mask = "window", window = 4, softcap = 50.0}} : {X}',
+    f"graph.cached_attention(%x, %kv, %kv) {{{CACHED}}} : tensor<2x1x16xf32>",
     f'graph.glu(%x, %x) {{activation = "silu"}} : {X}',
     f"graph.silu(%x) : {X}",
     f"graph.add(%x, %row) : {X}",
@@ -144,6 +162,39 @@ ILLEGAL = [
         "its yielded values do not have the types of its operands",
     ),
 ]
+
+
+ILLEGAL_DECODE = [
+    ({"phase": 'phase = "decode"'}, "the phase decode comes with the attribute 'context'"),
+    ({"phase": "context = 8"}, "the phase decode comes with the attribute 'context'"),
+    ({"phase": 'phase = "decode", context = 0'}, "its context is 0 tokens"),
+    ({"phase": 'phase = "decode", context = 9'}, "c is of another context than the function"),
+    ({"changes": ("causal", "full")}, "mask must be one of causal, window"),
+    ({"changes": ('"c"', '"c.{l}"')}, "{l} reads l, which counts no loop around it"),
+    ({"twice": True}, "c is the cache of two attentions"),
+]
+
+
+@pytest.mark.parametrize(("how", "reason"), ILLEGAL_DECODE)
+def test_illegal_decode(how, reason):
+    old, new = how.get("changes", ("causal", "causal"))
+    line = f"graph.cached_attention(%x, %kv, %kv) {{{CACHED.replace(old, new)}}} : tensor<2x1x16xf32>"
+    lines = f"%r = {line}" + (f"\n%s = {line}" if how.get("twice") else "")
+    with pytest.raises(MeshError) as caught:
+        check_decode(lines, how.get("phase", 'phase = "decode", context = 8'))
+    assert reason in caught.value.diagnostic.message
+
+
+def test_decode_takes_one_token():
+    x = "tensor<2x3x16xf32>"
+    with pytest.raises(MeshError) as caught:
+        verify(
+            parse_module(
+                f'module graph\nfunc() {{name = "f", phase = "decode", context = 8}} (%x: {x}, %k: tensor<2x3x8xf32>) '
+                f"{{\n%r = graph.cached_attention(%x, %k, %k) {{{CACHED}}} : {x}\nreturn(%r)\n}}\n"
+            )
+        )
+    assert "it takes one token, not [2, 3, 16]" in caught.value.diagnostic.message
 
 
 @pytest.mark.parametrize(("line", "reason"), ILLEGAL)

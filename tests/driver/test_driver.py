@@ -15,6 +15,7 @@ import meshc
 from meshc.dialects.levels import parse_module
 from meshc.driver import DEFAULT_PIPELINE, compile_model
 from meshc.emit.program import emit_program
+from meshc.frontend.export import export_module
 from meshc.options import CompileOptions
 from meshrt.diagnostics import CATALOG, MeshError
 from meshrt.program.parser import parse_program
@@ -104,6 +105,7 @@ BAD = {
     "pipeline_of_the_graph_level": {"pipeline": "canonicalize"},
     "pipeline_without_colors": {"pipeline": DEFAULT_PIPELINE.replace(",allocate-colors", "")},
     "pipeline_without_addresses": {"pipeline": DEFAULT_PIPELINE.replace(",plan-memory", "")},
+    "decode_beyond_the_export": {"phase": "decode", "context": 9},
     "pipeline_out_of_order": {"pipeline": DEFAULT_PIPELINE.replace("tile,select-kernels", "select-kernels,tile")},
 }
 
@@ -114,6 +116,38 @@ def test_bad_options_get_one_diagnostic(case, llama):
         compile_model(llama(), options(**BAD[case]))
     assert caught.value.diagnostic.code in CATALOG
     assert str(caught.value) + "\n" == (ERRORS / f"{case}.err").read_text(encoding="utf-8")
+
+
+BAD_OPTIONS = {
+    "prompts_beyond_the_context": {"phase": "decode", "context": 8, "seq": 9},
+    "context_in_prefill": {"context": 8},
+    "last_logits_in_decode": {"phase": "decode", "logits": "last"},
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_options_that_contradict_each_other(case):
+    with pytest.raises(MeshError) as caught:
+        options(**BAD_OPTIONS[case])
+    assert str(caught.value) + "\n" == (ERRORS / f"{case}.err").read_text(encoding="utf-8")
+
+
+def test_decode_of_a_model_of_any_length_needs_a_context():
+    shapes = ({0: torch.export.Dim("batch", max=8), 1: torch.export.Dim("seq", max=64)},)
+    exported = export_module(tiny("llama"), token_ids(2, 9), dynamic_shapes=shapes)
+    with pytest.raises(MeshError) as caught:
+        compile_model(exported, options(phase="decode"))
+    assert str(caught.value) + "\n" == (ERRORS / "decode_without_context.err").read_text(encoding="utf-8")
+    compiled = compile_model(exported, options(phase="decode", context=12, seq=5, batch=3), until="graph")
+    assert (compiled.options.context, compiled.options.seq, compiled.options.batch) == (12, 5, 3)
+    assert "tensor<3x1xi64>" in compiled.ir("graph")
+
+
+def test_the_context_is_that_of_the_export_unless_given(llama):
+    assert compile_model(llama(), options(phase="decode"), until="graph").options.context == 8
+    compiled = compile_model(llama(), options(phase="decode", context=6, seq=4), until="graph")
+    assert (compiled.options.context, compiled.options.seq) == (6, 4)
+    assert "context = 6" in compiled.ir("graph")
 
 
 # ---- size ----------------------------------------------------------------------------

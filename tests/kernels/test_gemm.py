@@ -20,6 +20,16 @@ def test_several_parts_with_biases_and_both_orders(width, height):
     assert_near(found, (e @ w["a"].T + w["a_bias"]) * (e @ w["b"] + w["b_bias"]))
 
 
+def test_a_bias_on_one_of_several_parts():
+    graph = Graph(batch=1, sequence=5)
+    x = graph.embedding(6)
+    a = graph.op("linear", [x, graph.tensor("a", 5, 6), graph.tensor("a_bias", 5)], 5, weight="nk")
+    found = run_graph(graph, graph.op("mul", [a, graph.linear(x, "b", 5)], 5), 2, 3)
+    w = graph.weights
+    e = w["table"][graph.ids]
+    assert_near(found, (e @ w["a"].T + w["a_bias"]) * (e @ w["b"].T))
+
+
 @pytest.mark.parametrize(("width", "height"), [(3, 3), (2, 3)])
 def test_rows_of_a_fused_weight(width, height):
     graph = Graph(batch=2, sequence=3)

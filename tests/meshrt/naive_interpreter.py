@@ -139,7 +139,8 @@ class Interpreter:
         for pe in self.pes:
             if pe in port.rect:
                 data = np.concatenate([*self.outputs[pe, port.color], np.zeros(0)])
-                assert len(data) == evaluate(port.count, self.env[pe], self.tables), (pe, len(data))
+                count = evaluate(port.count, self.env[pe], self.tables)
+                assert len(data) == count or (len(data) < count and not port.exact), (pe, len(data))
                 for e, value in enumerate(data):
                     index = tuple(int(evaluate(i, {**self.env[pe], "e": e}, self.tables)) for i in port.indices)
                     if all(0 <= i < n for i, n in zip(index, port.shape, strict=True)):
@@ -221,9 +222,11 @@ class Interpreter:
             match statement:
                 case OpScope(body=inner):
                     yield from self._body(inner, pe, env)
-                case For(counter, start, stop, inner):
+                case For(counter, start, stop, inner, until):
                     for i in range(evaluate(start, env, self.tables), evaluate(stop, env, self.tables)):
                         yield from self._body(inner, pe, {**env, counter: i})
+                        if until is not None and self._read(until, pe, {**env, counter: i}).any():
+                            break
                 case If(condition, then, otherwise):
                     yield from self._body(then if evaluate(condition, env, self.tables) else otherwise, pe, env)
                 case Until(flag, inner):

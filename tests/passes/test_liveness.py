@@ -24,6 +24,9 @@ SHORT = {
     "if": lambda: 'mesh.if() {condition = expr<"y">} () {',
     "else": lambda: "} () {",
     "scope": lambda: "mesh.scope() {op = 0} () {",
+    "for_until": lambda a: (
+        f'mesh.for() {{counter = "s", start = expr<"0">, stop = expr<"3">, until = view<"{a}[0](1)">}} () {{'
+    ),
     "end": lambda: "}",
 }
 
@@ -46,6 +49,11 @@ def apart(a: str, b: str, *bodies: str) -> bool:
     """Whether two buffers never live at the same time."""
     found = lives(*bodies)
     return found[a][1] < found[b][0] or found[b][1] < found[a][0]
+
+
+def test_a_flag_is_read_at_the_end_of_its_loop():
+    assert not apart("a", "b", "for_until a,set a,set b,use b,end")
+    assert apart("a", "b", "for,set a,use a,set b,use b,end")
 
 
 def test_from_the_first_access_to_the_last():

@@ -47,6 +47,18 @@ class Line:
         """The lines as the software chains of :mod:`meshc.kernels.chain` take them."""
         return Segment(self.axis, self.position, self.length, self.condition(builder))
 
+    def rects(self, start: int, stop: int, step: int = 1) -> Iterator[Rect]:
+        """The PEs at the positions ``range(start, stop, step)`` of every line."""
+        positions = range(start, stop, step)
+        step = step if len(positions) > 1 else 1
+        for number in range(self.repeat):
+            first = self.start + number * self.length
+            along = (first + positions[0], first + positions[-1] + 1)
+            if self.axis == "x":
+                yield Rect(*along, *self.across, step, 1)
+            else:
+                yield Rect(*self.across, *along, 1, step)
+
     def arms(self, root: int) -> tuple[Arm, ...]:
         """The PEs on each side of the root, where there are any."""
         return tuple(arm for arm in (Arm(self, root, 1), Arm(self, root, -1)) if arm.length)

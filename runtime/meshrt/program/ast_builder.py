@@ -206,6 +206,7 @@ class ProgramBuilder(Transformer):
         rect: Rect,
         color: Token,
         kind: tuple[str, Any],
+        bound: Token,
         count: Expr,
         indices: Any,
     ) -> Port:
@@ -219,6 +220,7 @@ class ProgramBuilder(Transformer):
             kind[1],
             count,
             indices or (),
+            bound == "count",
             line=_line(keyword),
         )
 
@@ -253,8 +255,10 @@ class ProgramBuilder(Transformer):
 
     body = block
 
-    def for_statement(self, keyword: Token, counter: Token, start: Expr, stop: Expr, body: Any) -> For:
-        return For(str(counter), start, stop, body, line=_line(keyword))
+    def for_statement(
+        self, keyword: Token, counter: Token, start: Expr, stop: Expr, until: Token | None, flag: View | None, body: Any
+    ) -> For:
+        return For(str(counter), start, stop, body, flag, line=_line(keyword))
 
     def if_statement(self, keyword: Token, condition: Expr, then: Any, otherwise: Any = None) -> If:
         if isinstance(otherwise, If):

@@ -89,7 +89,7 @@ class _CodeChecker:
         match statement:
             case Instruction():
                 self.instruction(statement, reach)
-            case For(counter, start, stop, body):
+            case For(counter, start, stop, body, until):
                 self.expr(start, "the start of the loop", statement.line, reach)
                 self.expr(stop, "the stop of the loop", statement.line, reach)
                 self.problems.check_name(counter, "a loop counter", statement.line, in_expressions=True)
@@ -97,7 +97,10 @@ class _CodeChecker:
                     self.problems.add(
                         "M0314", f"the loop counter {counter!r} hides another name", statement.line, counter
                     )
-                self.body(body, replace(reach, counters=reach.counters | {counter}))
+                inside = replace(reach, counters=reach.counters | {counter})
+                if until is not None:
+                    self.view(until, "the flag", statement.line, inside)
+                self.body(body, inside)
             case If(condition, then, otherwise):
                 if self.expr(condition, "the condition", statement.line, reach):
                     taken, rest = self.split(condition, reach)

@@ -349,6 +349,9 @@ def _check_port(port: Port, region: Region, target: Target, scope: Scope, proble
             line,
             "at",
         )
+    if port.direction == "in" and not port.exact:
+        helps = ["write count: only what leaves may be fewer"]
+        problems.add("M0323", f"{what} brings all its elements", line, "most", helps=helps)
     if port.dtype not in DTYPE_BYTES:
         problems.add("M0332", f"there is no dtype {port.dtype!r}", line, port.dtype)
     mask = scope.mask(r)

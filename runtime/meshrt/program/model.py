@@ -88,12 +88,17 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """``for counter in start..stop { body }``; the bounds are index expressions, the stop is exclusive."""
+    """``for counter in start..stop [until flag] { body }``: a counted loop.
+
+    The bounds are index expressions, the stop is exclusive. With ``until`` it also ends after
+    the first round in which that one-element view is not zero.
+    """
 
     counter: str
     start: Expr
     stop: Expr
     body: tuple[Statement, ...]
+    until: View | None = None
     line: int = field(default=0, compare=False)
 
 
@@ -230,9 +235,9 @@ class Port:
     """A host port on edge routers: streams enter (``in``) or leave (``out``) the region there.
 
     Each edge PE of ``rect`` carries ``count`` elements (an index expression, zero where
-    that PE carries none); element number ``e`` of PE (x, y) is the tensor's entry
-    ``indices(e, x, y)``; what lies outside the tensor is zero on the way in and dropped
-    on the way out.
+    that PE carries none), or fewer where an ``out`` port is not ``exact``; element number
+    ``e`` of PE (x, y) is the tensor's entry ``indices(e, x, y)``; what lies outside the
+    tensor is zero on the way in and dropped on the way out.
     """
 
     name: str
@@ -244,6 +249,7 @@ class Port:
     shape: tuple[int, ...]
     count: Expr
     indices: tuple[Expr, ...]
+    exact: bool = True
     line: int = field(default=0, compare=False)
 
 
@@ -300,7 +306,10 @@ def instructions_in(body: tuple[Statement, ...]) -> list[Instruction]:
 
 
 def code_instructions(body: tuple[Statement, ...]) -> int:
-    """How many instructions the body takes in SRAM: each instruction, loop and branch is one."""
+    """How many instructions the body takes in SRAM: each instruction, loop and branch is one.
+
+    A ``for`` that a flag may end is a loop and a branch.
+    """
     total = 0
     for statement in body:
         match statement:
@@ -308,7 +317,9 @@ def code_instructions(body: tuple[Statement, ...]) -> int:
                 total += 1
             case If(_, then, otherwise):
                 total += 1 + code_instructions(then) + code_instructions(otherwise)
-            case For(body=inner) | Until(body=inner):
+            case For(body=inner, until=flag):
+                total += (1 if flag is None else 2) + code_instructions(inner)
+            case Until(body=inner):
                 total += 1 + code_instructions(inner)
             case OpScope(body=inner):
                 total += code_instructions(inner)

@@ -201,9 +201,10 @@ def _route(route: Route) -> str:
 
 def _port(port: Port) -> str:
     indices = ", ".join(map(print_expr, port.indices))
+    bound = "count" if port.exact else "most"
     return (
         f"port {port.direction} {port.name} side {port.side} {print_rect(port.rect)} color {port.color}: "
-        f"{_element_type(port.dtype, port.shape)} count {print_expr(port.count)} at [{indices}]"
+        f"{_element_type(port.dtype, port.shape)} {bound} {print_expr(port.count)} at [{indices}]"
     )
 
 
@@ -225,8 +226,9 @@ def _statement_lines(statement: Statement, indent: int) -> Iterator[str]:
             yield margin + _instruction(statement)
         case If():
             yield from _if_lines(statement, indent, margin)
-        case For(counter, start, stop, body):
-            yield f"{margin}for {counter} in {print_expr(start)}..{print_expr(stop)} {{"
+        case For(counter, start, stop, body, until):
+            ending = "" if until is None else f" until {print_view(until)}"
+            yield f"{margin}for {counter} in {print_expr(start)}..{print_expr(stop)}{ending} {{"
             yield from _body_lines(body, indent + 1)
             yield margin + "}"
         case Until(flag, body):

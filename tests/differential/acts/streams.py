@@ -84,7 +84,9 @@ class Path:
 
 @dataclass(frozen=True)
 class Paths:
-    """Up to three paths. ``mode``: one after the other, in parts; or all under way together while PEs compute."""
+    """Up to three paths. ``mode``: one after the other, received in parts; ``joined``, sent in parts and received at
+    once; or all under way together while PEs compute.
+    """
 
     paths: tuple[Path, ...] = (Path(),)
     message: Message = Message()
@@ -103,7 +105,7 @@ class Paths:
             return ()
         source = found[0]
         colors = [sheet.color(configurations(path.routers(start, stop))) for path, start, stop in ends]
-        if self.mode == "blocking":
+        if self.mode != "async":
             moves = zip(colors, ends, strict=True)
             return tuple(s for color, (_, *pes) in moves for s in self.one(sheet, color, *found, *pes))
         targets = [sheet.vector(self.message.dtype, self.message.source + 1 + n) for n in range(len(ends))]
@@ -122,17 +124,20 @@ class Paths:
         return (*launches, *meanwhile, *waits)
 
     def one(self, sheet: Sheet, color: int, source: str, target: str, start: PE, stop: PE) -> Body:
-        """A blocking send, received in two parts where it has two words."""
+        """Blocking moves: of two parts on one side where there are enough words."""
         n = self.message.elements(sheet)
-        receive = self.message.receive
-        sends = when(at(start), (do("send", part(source, 0, n), color=color),))
-        if not isinstance(n, Int) or n.value < 4:
-            return (*sends, *when(at(stop), (do(receive, part(target, 0, n), color=color),)))
-        parts = (
-            do(receive, part(target, 0, 2), color=color),
-            do(receive, part(target, 2, n.value - 2), color=color),
-        )
-        return (*sends, *when(at(stop), parts))
+
+        def moves(opcode: str, vector: str, parts: bool) -> Body:
+            if not parts or not isinstance(n, Int) or n.value < 4:
+                return (do(opcode, part(vector, 0, n), color=color),)
+            # An even number of elements is a number of whole words.
+            first = n.value // 4 * 2 if self.mode == "joined" else 2
+            sizes = ((0, first), (first, n.value - first))
+            return tuple(do(opcode, part(vector, begin, size), color=color) for begin, size in sizes)
+
+        sends = moves("send", source, self.mode == "joined")
+        receives = moves(self.message.receive, target, self.mode == "blocking")
+        return (*when(at(start), sends), *when(at(stop), receives))
 
 
 def at(pe: PE) -> Expr:
@@ -289,7 +294,7 @@ paths = st.builds(
     Paths,
     paths=st.lists(st.builds(Path, coordinates, coordinates, st.booleans()), min_size=1, max_size=3).map(tuple),
     message=messages,
-    mode=st.sampled_from(("blocking", "async")),
+    mode=st.sampled_from(("blocking", "joined", "async")),
     during=durings,
 )
 multicasts = st.builds(Multicast, root=coordinates, message=messages, taps=st.integers(1, 3))

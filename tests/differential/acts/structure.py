@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from meshrt.program.expr import Int, Name, X, Y
-from meshrt.program.model import Until, View
+from meshrt.program.model import For, Until, View
 from tests.differential.acts import Act
 from tests.differential.acts.collectives import chains, gathers, trees
 from tests.differential.acts.local import computations, skews, uniform
@@ -71,9 +71,13 @@ UNTIL_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Repeat:
-    """Some acts ``until`` a flag that one PE counts down to and multicasts to all others."""
+    """Some acts ``until`` a flag that one PE counts down to and multicasts to all others, or ``most`` rounds are over.
+
+    Where ``most`` is zero nothing but the flag ends them.
+    """
 
     acts: tuple[Act, ...] = ()
+    most: int = 0
 
     def write(self, sheet: Sheet) -> Body:
         root, others = at((0, 0)), X + Y
@@ -83,17 +87,22 @@ class Repeat:
         if sheet.width * sheet.height > 1:
             color = sheet.color(Multicast().routes(sheet))
             tell = when(others.eq(0), (do("send", flag, color=color),), (do("recv", flag, color=color),))
+        depth = len([name for name, _ in sheet.counters if name in COUNTERS])
+        counter = COUNTERS[depth] if self.most and depth < len(COUNTERS) else ""
         sheet.untils += 1
+        if counter:
+            sheet.counters.append((counter, self.most))
         try:
             body = write_all(self.acts, sheet)
         finally:
             sheet.untils -= 1
+            if counter:
+                sheet.counters.pop()
         # The flag is 1 in the round in which the count comes from -UNTIL_ROUNDS to zero.
         count = when(root, (do("add", ticks, ticks, 1.0), do("add", flag, ticks, 1.0), do("max", flag, flag, 0.0)))
-        return (
-            do("index", ticks, value=Int(-UNTIL_ROUNDS)),
-            Until(View(flag), (*body, *count, *tell)),
-        )
+        body = (*body, *count, *tell)
+        ends = For(counter, Int(0), Int(self.most), body, View(flag)) if counter else Until(View(flag), body)
+        return do("index", ticks, value=Int(-UNTIL_ROUNDS)), ends
 
 
 simple = st.one_of(
@@ -106,7 +115,7 @@ def _around(inner: st.SearchStrategy[Act]) -> st.SearchStrategy[Act]:
     some = st.lists(inner, min_size=1, max_size=3).map(tuple)
     return st.one_of(
         st.builds(Loop, acts=some, rounds=st.integers(1, 3), by_scalar=st.booleans()),
-        st.builds(Repeat, acts=some),
+        st.builds(Repeat, acts=some, most=st.integers(0, 4)),
         st.builds(Choice, by=st.sampled_from(("scalar", "round")), acts=some, others=some | st.just(())),
     )
 

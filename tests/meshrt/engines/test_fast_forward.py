@@ -134,6 +134,14 @@ def test_an_until_is_timed_for_the_rounds_that_are_given():
     assert many - few == 10 * TINY.branch_cycles + counted - once
 
 
+@pytest.mark.parametrize(("last", "until_rounds"), [(-1, None), (39, 40)])
+def test_a_counted_loop_with_a_flag_is_skipped_as_far_as_it_goes(skipped, last, until_rounds):
+    text = ring(5, "60", f"fill c[0](1), value=1.0, where=l == {last}")
+    text = text.replace("in 0..60 {", "in 0..60 until c[0](1) {")
+    same_time(parse_program(text), TINY, options=RunOptions(until_rounds=until_rounds))
+    assert sum(skipped) > (until_rounds or 60) // 2
+
+
 def program_of_rounds(rounds: int) -> int:
     body = "fill c, value=0.0\nfill a, value=1.0\n" + "add a, a, 1.0\n" * rounds
     return run_program(parse_program(row(2, body)), TINY, options=PLAIN).report["cycles"]

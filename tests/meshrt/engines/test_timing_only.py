@@ -31,7 +31,8 @@ def test_worked_examples(name):
         for kind in machine.KINDS
     }
     program = parse_program((machine.HERE / f"{name}.mesh").read_text(encoding="utf-8"))
-    same_time(program, machine.TARGET, given["weights"], given["inputs"])
+    options = RunOptions(until_rounds=machine.expected(name).get("until_rounds"))
+    same_time(program, machine.TARGET, given["weights"], given["inputs"], options=options)
 
 
 @pytest.mark.parametrize(("width", "height"), [(3, 3), (2, 3), (4, 4)])
@@ -99,6 +100,19 @@ def test_an_until_needs_a_bound():
     )
     one = run_program(parse_program(UNTIL), TINY).report["cycles"]
     assert run_program(parse_program(UNTIL), TINY, options=replace(TIMED, until_rounds=1)).report["cycles"] == one
+
+
+COUNTED = UNTIL.replace("until a", "for l in 0..9 until a")
+
+
+def test_a_counted_loop_takes_all_its_rounds_or_as_many_as_are_given():
+    never = COUNTED.replace("add a, a, 1.0", "add a, a, 0.0")
+    all_rounds = run_program(parse_program(never), TINY).report["cycles"]
+    one = run_program(parse_program(COUNTED), TINY).report["cycles"]
+    timed = {
+        n: run_program(parse_program(COUNTED), TINY, options=replace(TIMED, until_rounds=n)) for n in (None, 1, 20)
+    }
+    assert {n: run.report["cycles"] for n, run in timed.items()} == {None: all_rounds, 1: one, 20: all_rounds}
 
 
 def test_there_are_no_outputs(tmp_path):

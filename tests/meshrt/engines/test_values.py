@@ -245,3 +245,11 @@ def test_a_loop_until_a_flag():
     buffers = {"n": ("i32", np.array([0], np.int32)), "flag": ("i32", np.array([0], np.int32))}
     text = "until flag {\n add n, n, 1.0\n sub flag, n, 5.0\n max flag, flag, -1.0\n add flag, flag, 1.0\n}"
     assert run_one(buffers, text, "n").tolist() == [5]
+
+
+@pytest.mark.parametrize(("stop", "rounds"), [(9, 5), (5, 5), (3, 3), (0, 0)])
+def test_a_counted_loop_until_a_flag(stop, rounds):
+    buffers = {"n": ("i32", np.array([0], np.int32)), "flag": ("i32", np.array([0], np.int32))}
+    text = f"for l in 0..{stop} until flag {{\n add n, n, 1.0\n sub flag, n, 5.0\n fill flag, value=1.0, where=l == 4\n"
+    text += " fill flag, value=0.0, where=l != 4\n}"
+    assert run_one(buffers, text, "n").tolist() == [rounds]

@@ -33,6 +33,7 @@ from meshrt.program.model import (
 
 # Words that are keywords somewhere in the grammar are names everywhere else.
 KEYWORDS = ("op", "for", "in", "at", "x", "of", "from", "to", "mesh", "select", "min", "route", "else", "N", "f16")
+KEYWORDS += ("until", "count", "most")
 names = st.one_of(
     st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,6}(\.[a-z0-9]{1,3})?", fullmatch=True), st.sampled_from(KEYWORDS)
 ).filter(lambda name: name not in ("inf", "nan"))
@@ -87,7 +88,7 @@ instructions = opcodes.flatmap(lambda opcode: _of(INSTRUCTIONS[opcode]))
 def _nested(inner: st.SearchStrategy) -> st.SearchStrategy:
     bodies = st.lists(inner, max_size=3).map(tuple)
     return st.one_of(
-        st.builds(For, names, few_exprs, few_exprs, bodies),
+        st.builds(For, names, few_exprs, few_exprs, bodies, st.none() | views),
         st.builds(If, few_exprs, bodies, bodies),
         st.builds(Until, views, bodies),
         st.builds(OpScope, counts, bodies),
@@ -149,6 +150,7 @@ regions = st.builds(
             shapes,
             few_exprs,
             indices,
+            st.booleans(),
         ),
         max_size=2,
     ).map(tuple),

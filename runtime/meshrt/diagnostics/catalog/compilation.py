@@ -8,8 +8,8 @@ ENTRIES: dict[str, Entry] = {
     "M0401": Entry(
         "The program does not fit into the SRAM",
         "Code, the runtime, weights and activations of a PE together exceed its SRAM. The note is a map of what "
-        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`) or a shorter "
-        "prompt (`--seq`) need less.",
+        "takes the memory. A larger grid leaves fewer weights to each PE; fewer layers (`--layers`), a shorter "
+        "prompt (`--seq`) or, in decode, a shorter `--context` need less.",
     ),
     "M0402": Entry(
         "No kernel covers an operation",
@@ -54,5 +54,28 @@ ENTRIES: dict[str, Entry] = {
         "A relayout does not fit into the SRAM",
         "While a value moves, a PE holds its tile of the operand and of the result and, on the ring, the tiles that "
         "pass. A replicated value takes its whole extent in every PE. Cut it over more PEs, or keep it in blocks.",
+    ),
+    "M0411": Entry(
+        "A kernel has no such schedule",
+        "The `schedule` of an operation, or a pin such as `gemm.ring{vector=m}`, names what a kernel lets one choose "
+        "besides the algorithm. The note lists what it offers for this operation on this grid.",
+    ),
+    "M0420": Entry(
+        "The model cannot be decoded",
+        "A token that is decoded sees the tokens before it. The named attention has no causal mask: it also looks at "
+        "later ones, as encoders do. Such a model can be compiled for the prefill phase alone.",
+    ),
+    "M0421": Entry(
+        "The context is longer than the traced model",
+        "The one-token program is derived from the graph of a whole sequence, whose masks, tables and rotary "
+        "frequencies are recognised by their values at each of its positions. What holds at a position that the graph "
+        "does not have is not known (a window may begin there), so the context is at most the tokens of the graph. "
+        "A model exported with a dynamic sequence length is taken at the length of the context.",
+    ),
+    "M0422": Entry(
+        "The context is not known",
+        "A build of the decode phase keeps the keys and values of up to `--context` tokens, prompt and answer "
+        "together. Where the model was exported for one sequence length the context is that; for a model of any "
+        "length it must be given.",
     ),
 }

@@ -39,7 +39,22 @@ ENTRIES: dict[str, Entry] = {
     "M0616": Entry(
         "the groups of a tree do not fit the axis",
         "A tree all-reduce sums groups of PEs, then groups of their roots, and so on; the sizes of its levels, from "
-        "the lowest on, multiply to the PEs of the axis: 90 x 8 for 720 PEs in 8 groups.",
+        "the lowest on, multiply to the PEs of the axis or to more, and the last group of a level is then shorter: "
+        "90 x 8 for 720 PEs in 8 groups.",
+    ),
+    "M0617": Entry(
+        "there is no such collective",
+        "A reduction, all-reduce or broadcast is asked for by the name of its algorithm, such as chain or k_tree; "
+        "docs/kernels.md lists them.",
+    ),
+    "M0620": Entry(
+        "plots need a package that is not installed",
+        "`meshc bench` draws with matplotlib, which comes with the extra: pip install 'meshc[plot]'. The figures "
+        "themselves are in the table and in the JSON file.",
+    ),
+    "M0621": Entry(
+        "a size has another number of extents than the operation",
+        "A size is one number, taken for every extent of the operation, or all extents with an x between them.",
     ),
     "M0650": Entry(
         "there is no such diagnostic",

@@ -27,7 +27,7 @@ from meshrt.engines.batched.critical import (
     travel,
 )
 from meshrt.engines.batched.mailbox import add_work, copy_message, fail, free_message, new_node
-from meshrt.engines.batched.receive import deliver, end_move, release, taken_time
+from meshrt.engines.batched.receive import deliver, end_move, make_room, release, taken_time
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_EXITS,
@@ -305,6 +305,7 @@ def arrive(r, memory, m, words, router, f, first, last, distance, send, ends):
         if r[f + F_TAKEN] < target:
             send = send_record(r, m, send)
             await_room(r, f, target, send, min(words, target - r[f + F_TAKEN]))
+            make_room(r, memory, f)
         elif taken_time(r, f, target) + 1 > ends:
             r[C_STALLED] += min(words, target - r[f + F_CHUNK])
             ends = taken_time(r, f, target) + 1

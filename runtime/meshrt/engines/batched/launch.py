@@ -17,7 +17,7 @@ from meshrt.engines.batched.critical import (
 )
 from meshrt.engines.batched.fabric import unpark
 from meshrt.engines.batched.mailbox import fail, new_message, outgoing_message, push_post, sent_by
-from meshrt.engines.batched.receive import element_offset, end_move, take
+from meshrt.engines.batched.receive import element_offset, end_move, make_room, take
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_COLORS,
@@ -234,9 +234,10 @@ def start_receive(r, memory, g, p, pe, color, out, at):
     if r[C_ERROR] != 0:
         return
     if r[f + F_POST_HEAD] == 0 and r[f + F_ELEMENTS] >= r[g + G_N]:
-        take(r, memory, f, p, ZERO, ZERO, ZERO, ZERO)
+        take(r, memory, f, p, ZERO, r[g + G_N], ZERO, ZERO, ZERO)
     else:
         push_post(r, f, p)
+        make_room(r, memory, f)
 
 
 @internal

@@ -87,7 +87,7 @@ class Machine:
         instructions: list[Instruction] = []
         for r, region in enumerate(program.regions):
             for code in region.codes:
-                linear = flatten(code, len(instructions))
+                linear = flatten(code, len(instructions), not timing_only, until_rounds if timing_only else None)
                 instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
                 self._codes.append((r, linear))
         if timing_only and until_rounds is None:

@@ -2,7 +2,9 @@
 
 A move *waits* in the queue of its PE and color until enough elements have arrived; then
 it takes them, and either ends or, when it streams through, sends its result on. Results
-to be sent are put on the list of work, which :mod:`.moves` empties.
+to be sent are put on the list of work, which :mod:`.moves` empties. Where a send waits for
+room, the move takes what is there and waits for the rest: it may be that the send, or one
+behind it, is to bring that.
 
 Timing of a move of w words that may start at s and takes a word every e cycles, when the
 first word arrived at a and the last at b: the first word is taken at ``max(r, a)``, the
@@ -73,6 +75,7 @@ from meshrt.engines.batched.records import (
     F_ELEMENTS,
     F_ENTERED,
     F_MESSAGE_HEAD,
+    F_PART,
     F_POST_HEAD,
     F_ROOM_HEAD,
     F_TAKEN,
@@ -104,6 +107,7 @@ from meshrt.engines.batched.records import (
     M_WHOLE,
     M_WORDS,
     N_NEXT,
+    NOTHING,
     ON_HANDLE,
     OUT,
     P_ADDR,
@@ -266,7 +270,7 @@ def give_room(r, f):
 
 @inline
 def combine(r, memory, p, g, result, done, source, n):
-    """Values of n elements from ``source`` on become elements ``done`` onwards of move p, or of message ``result``."""
+    """Values of n elements from ``source`` on become elements ``done`` onwards of move p, or go to ``result``."""
     if r[X_VALUES] == 0:
         return
     kind = r[g + G_KIND]
@@ -282,7 +286,7 @@ def combine(r, memory, p, g, result, done, source, n):
     adds = kind == RECV_ADD or kind == STREAM_ADD
     stores = kind <= RECV_MAX
     copies = kind == RECV or kind == STREAM_COPY
-    target = r[result + M_ADDR] + done
+    target = result
     integers = integers_of(memory)
     for j in range(n):
         at = base + done + j if dense else base + element_offset(r, view, done + j)
@@ -315,9 +319,8 @@ def take_events(r, p, g, words, paced, a_first, a_last, hops, stages):
 
 
 @inline
-def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
-    """Times of move p, which takes words of channel f that arrived at ``a_first .. a_last``; it ends or sends on."""
-    words = r[g + G_WORDS]
+def settle(r, f, p, pe, g, direct, words, ends, a_first, a_last, hops, stages, result):
+    """Times of move p, which takes words of channel f that arrived at ``a_first .. a_last``, and what it sends on."""
     start = r[p + P_START]
     period = r[g + G_PERIOD]
     handle = r[g + G_HANDLE]
@@ -338,11 +341,20 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
     # Sends wait for room only where elements wait to be taken, so a direct take has none to give.
     if direct == 0 and r[f + F_ROOM_HEAD] != 0:
         give_room(r, f)
+    if not ends:
+        # What is left of the move is like a move that starts now.
+        r[p + P_START] = c_last + period
+        r[p + P_HOPS] = own_hops
+        r[p + P_STAGES] = own_stages
+        if r[X_EVENTS] == 1:
+            copy_events(r, slot_events(r, p), scratch_events(r, LAST_TAKEN))
+            add_words(r, slot_events(r, p), g, 1)
     if r[g + G_KIND] < STREAM_COPY:
         vector = scratch_events(r, LAST_TAKEN)
         if r[X_EVENTS] == 1:
             add_words(r, vector, g, 1)
-        end_move(r, pe, handle, c_last + period, own_hops, own_stages, vector)
+        if ends:
+            end_move(r, pe, handle, c_last + period, own_hops, own_stages, vector)
         return
     first, last = c_first + period, c_last + period
     if r[X_EVENTS] == 1:
@@ -356,7 +368,7 @@ def settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result):
         result,
         pe,
         RAMP,
-        handle,
+        handle if ends else NOTHING,
         r[g + G_CALL],
         r[g + G_ROW],
         r[g + G_DTYPE],
@@ -386,26 +398,27 @@ def part_events(r, m, begins, first, last, whole):
 
 
 @internal
-def take(r, memory, f, p, direct, d_first, d_last, d_hops):
-    """Move p takes its elements.
+def take(r, memory, f, p, direct, n, d_first, d_last, d_hops):
+    """Move p takes its next n elements.
 
     They come from message ``direct``, which arrives just now, or from those that wait in
     channel f when ``direct`` is 0; there are enough.
     """
     g = r[p + P_GROUP]
     pe = r[p + P_PE] % OUT
-    n = r[g + G_N]
-    dtype = r[g + G_DTYPE]
+    begin, end, dtype = r[f + F_PART], r[f + F_PART] + n, r[g + G_DTYPE]
     result = new_message(r, n) if r[g + G_KIND] >= STREAM_COPY else ZERO
-    done = ZERO
+    # Element 0 of the move would become this place of its result.
+    to = r[result + M_ADDR] - begin
+    done = begin
     a_first = a_last = hops = stages = ZERO
     cells = r[g + G_CELLS]
-    if cells != 0 and (direct == 0 or r[direct + M_WHOLE] == 0):
+    if cells != 0 and begin == 0 and (direct == 0 or r[direct + M_WHOLE] == 0):
         r[p + P_ADDR] = own_row(r, memory, cells + pe, r[g + G_POOL], ZERO)
-    while done < n:
+    while done < end:
         m = direct if direct != 0 else r[f + F_MESSAGE_HEAD]
         here = r[m + M_N]
-        k = min(n - done, here)
+        k = min(end - done, here)
         if r[m + M_DTYPE] != dtype:
             fail(r, ERROR_DTYPE, pe, r[m + M_COLOR], r[g + G_CALL], r[m + M_DTYPE], dtype)
             return
@@ -415,19 +428,19 @@ def take(r, memory, f, p, direct, d_first, d_last, d_hops):
             if cells != 0 and r[m + M_WHOLE] != 0:
                 share_row(r, memory, cells + pe, r[m + M_ADDR], r[g + G_POOL])
             else:
-                combine(r, memory, p, g, result, done, r[m + M_ADDR], k)
+                combine(r, memory, p, g, to + done, done, r[m + M_ADDR], k)
         else:
-            if k % 2 == 1 and (dtype == F16 or dtype == BF16) and (k < here or done + k < n):
-                fail(r, ERROR_SPLIT_WORD, pe, r[m + M_COLOR], r[g + G_CALL], here, n)
+            if k % 2 == 1 and (dtype == F16 or dtype == BF16) and (k < here or done + k < r[g + G_N]):
+                fail(r, ERROR_SPLIT_WORD, pe, r[m + M_COLOR], r[g + G_CALL], here, r[g + G_N])
                 return
-            combine(r, memory, p, g, result, done, r[m + M_ADDR], k)
+            combine(r, memory, p, g, to + done, done, r[m + M_ADDR], k)
             first, last = r[m + M_FIRST], r[m + M_LAST]
             words, taken = r[m + M_WORDS], words_of(r, k, dtype)
-            if done == 0:
+            if done == begin:
                 a_first = first
             a_last = word_time(first, last, words, taken - 1)
             if r[X_EVENTS] == 1:
-                part_events(r, m, done == 0, first, a_last, taken == words)
+                part_events(r, m, done == begin, first, a_last, taken == words)
             hops = r[m + M_HOPS] + r[m + M_DISTANCE]
             if k == here:
                 r[f + F_MESSAGE_HEAD] = r[m + M_NEXT]
@@ -444,7 +457,17 @@ def take(r, memory, f, p, direct, d_first, d_last, d_hops):
         done += k
     if direct == 0:
         r[f + F_ELEMENTS] -= n
-    settle(r, f, p, pe, g, direct, a_first, a_last, hops, stages, result)
+    ends = end == r[g + G_N]
+    r[f + F_PART] = ZERO if ends else end
+    words = r[g + G_WORDS] if n == r[g + G_N] else words_of(r, n, dtype)
+    settle(r, f, p, pe, g, direct, words, ends, a_first, a_last, hops, stages, result)
+
+
+@inline
+def make_room(r, memory, f):
+    """The move that waits first in channel f takes what is there, where a send waits for room."""
+    if r[f + F_ROOM_HEAD] != 0 and r[f + F_POST_HEAD] != 0 and r[f + F_ELEMENTS] != 0:
+        take(r, memory, f, r[f + F_POST_HEAD], ZERO, r[f + F_ELEMENTS], ZERO, ZERO, ZERO)
 
 
 @inline
@@ -453,7 +476,7 @@ def deliver(r, memory, m, words, f, first, last, hops):
     r[f + F_ENTERED] += words
     p = r[f + F_POST_HEAD]
     direct = m
-    if p == 0 or r[f + F_ELEMENTS] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]:
+    if p == 0 or r[f + F_ELEMENTS] != 0 or r[f + F_PART] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]:
         # Nobody waits for exactly this message, so a copy of it joins the queue.
         copy = copy_message(r, memory, m, first, last, hops)
         if r[X_EVENTS] == 1:
@@ -463,10 +486,11 @@ def deliver(r, memory, m, words, f, first, last, hops):
         direct = ZERO
     while True:
         p = r[f + F_POST_HEAD]
-        if p == 0 or (direct == 0 and r[r[p + P_GROUP] + G_N] > r[f + F_ELEMENTS]):
+        n = r[r[p + P_GROUP] + G_N] - r[f + F_PART] if p != 0 else ZERO
+        if p == 0 or (direct == 0 and n > r[f + F_ELEMENTS]):
             return
         r[f + F_POST_HEAD] = r[p + P_NEXT]
         r[C_POSTED] -= 1
-        take(r, memory, f, p, direct, first, last, hops)
+        take(r, memory, f, p, direct, n, first, last, hops)
         if direct != 0:
             return

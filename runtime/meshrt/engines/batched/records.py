@@ -118,6 +118,7 @@ W_SEND = 2
 N_SIZE = 9
 
 # A channel: one color at one PE and its router. The fields that every message meets share a cache line.
+F_PART = 0  # elements that the first of them has taken already
 F_POST_HEAD = 1  # moves that wait for words
 F_ELEMENTS = 2  # elements that have arrived and were not taken
 F_ENTERED = 3  # words that ever arrived

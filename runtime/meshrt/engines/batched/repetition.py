@@ -47,6 +47,7 @@ from meshrt.engines.batched.records import (
     F_ENTERED,
     F_MESSAGE_HEAD,
     F_OWN,
+    F_PART,
     F_PASSED,
     F_POST_HEAD,
     F_ROOM_HEAD,
@@ -299,8 +300,8 @@ def channel_repeats(a, b, f, blocking, base, shift, path):
     p = a[f + F_POST_HEAD]
     if p != b[f + F_POST_HEAD]:
         return False
-    # A move that waits with part of its words there would take them at times that lie back.
-    if p != 0 and a[f + F_ELEMENTS] != 0:
+    # A move that waits with part of its words there, or taken, would take them at times that lie back.
+    if p != 0 and (a[f + F_ELEMENTS] != 0 or a[f + F_PART] != 0 or b[f + F_PART] != 0):
         return False
     while p != 0:
         if p >= blocking and not move_repeats(a, b, p, base, shift, path):

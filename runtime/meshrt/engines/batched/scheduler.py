@@ -36,6 +36,7 @@ from meshrt.engines.loading.flatten import (
     Execute,
     Head,
     Jump,
+    Leave,
     Repeat,
 )
 from meshrt.program.cost import Events
@@ -268,6 +269,13 @@ class Scheduler:
             else:
                 flags = self._preparer.flags(step.flag, pes, self._bound(run, at, counters), step.line) != 0
                 result = [(done if ended else again, part) for ended, part in self._sets.parts(pes, flags)]
+        elif kind is Leave:
+            self._spend(pes, "branch_cycles", row)
+            flags = self._preparer.flags(step.flag, pes, self._bound(run, at, counters), step.line) != 0
+            result = [
+                (self._goto(run, step.end if ended else at + 1, counters), part)
+                for ended, part in self._sets.parts(pes, flags)
+            ]
         else:
             assert kind is End
             result = []

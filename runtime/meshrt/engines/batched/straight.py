@@ -20,6 +20,7 @@ from meshrt.engines.batched.records import (
     F_CHUNK_LAST,
     F_ELEMENTS,
     F_ENTERED,
+    F_PART,
     F_POST_HEAD,
     F_TAKEN,
     FLYING,
@@ -68,7 +69,7 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
     It does what :func:`~.fabric.follow` and :func:`~.receive.take` do, without looking the way up.
     """
     f = paths[i, Y_CHANNEL]
-    if f == 0 or r[f + F_ELEMENTS] != 0:
+    if f == 0 or r[f + F_ELEMENTS] != 0 or r[f + F_PART] != 0:
         return False
     q = r[f + F_POST_HEAD]
     if q == 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshrt.program.expr import Expr, Int
+from meshrt.program.expr import Expr, Int, minimum
 from meshrt.program.model import Code, For, If, Instruction, OpScope, Statement, Until, View
 
 
@@ -36,6 +36,15 @@ class Head:
 
     counter: str
     stop: Expr
+    end: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Before the end of the body of a ``for`` with a flag: out of the loop, to ``end``, where it is not zero."""
+
+    flag: View
     end: int
     line: int
 
@@ -77,7 +86,7 @@ class End:
     """The end of the code."""
 
 
-Step = Execute | Enter | Head | Repeat | Branch | Jump | Again | End
+Step = Execute | Enter | Head | Leave | Repeat | Branch | Jump | Again | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,9 @@ class LinearCode:
 
 
 class _Flattener:
-    def __init__(self, first_number: int):
+    def __init__(self, first_number: int, values: bool, until_rounds: int | None):
+        self.values = values
+        self.until_rounds = until_rounds
         self.steps: list[Step | None] = []
         self.loops: list[tuple[int, ...]] = []
         self.ops: list[int] = []
@@ -122,12 +133,18 @@ class _Flattener:
                 self.number += 1
             case OpScope(inner_op, body):
                 self.body(body, loops, inner_op)
-            case For(counter, start, stop, body):
+            case For(counter, start, stop, body, until):
                 self.add(Enter(counter, start, statement.line), loops, op)
                 # The head counts as inside its own loop: its place has the counter's value.
                 head = len(self.steps)
                 self.add(None, (*loops, head), op)
                 self.body(body, (*loops, head), op)
+                if until is not None:
+                    leave = self.add(None, (*loops, head), op)
+                    end = len(self.steps) + 1
+                    self.steps[leave] = self.leave(until, end, statement.line)
+                    if self.until_rounds is not None:
+                        stop = minimum(stop, start + self.until_rounds)
                 self.add(Repeat(head), (*loops, head), op)
                 self.steps[head] = Head(counter, stop, len(self.steps), statement.line)
             case If(condition, then, otherwise):
@@ -147,10 +164,17 @@ class _Flattener:
                 self.body(body, (*loops, head), op)
                 self.add(Again(flag, head, statement.line), (*loops, head), op)
 
+    def leave(self, flag: View, end: int, line: int) -> Step:
+        """Out of a counted loop by its flag; without values a branch that is never taken and costs the same."""
+        return Leave(flag, end, line) if self.values else Branch(Int(1), end, line)
 
-def flatten(code: Code, first_number: int = 0) -> LinearCode:
-    """Linear code of one ``code``; its instructions are numbered from ``first_number`` on."""
-    flattener = _Flattener(first_number)
+
+def flatten(code: Code, first_number: int = 0, values: bool = True, until_rounds: int | None = None) -> LinearCode:
+    """Linear code of one ``code``; its instructions are numbered from ``first_number`` on.
+
+    Without ``values`` no flag ends a counted loop; ``until_rounds`` then bounds its rounds.
+    """
+    flattener = _Flattener(first_number, values, until_rounds)
     flattener.body(code.body, (), -1)
     flattener.add(End(), (), -1)
     steps = tuple(step for step in flattener.steps if step is not None)

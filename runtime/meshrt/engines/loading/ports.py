@@ -35,6 +35,22 @@ def entries(port: Port, names: RegionNames, pe: int, count: int) -> tuple[np.nda
     return np.where(inside, flat, 0), inside
 
 
+def fill_output(
+    tensors: dict[str, np.ndarray], port: Port, names: RegionNames, pe: int, count: int, arrived: np.ndarray
+) -> None:
+    """Put the elements that one edge PE sent through an output port into its tensor; ``count`` is what it may send.
+
+    Raises M0510 where some of them are missing, unless the port may get fewer.
+    """
+    got = len(arrived)
+    if got != count and port.exact:
+        x, y = int(names.per_pe["x"][pe]), int(names.per_pe["y"][pe])
+        raise MeshError("M0510", f"port {port.name!r} got {got} of {count} elements from PE ({x}, {y}) before the end")
+    tensor = tensors.setdefault(port.name, np.zeros(port.shape, arrived.dtype))
+    flat, inside = entries(port, names, pe, got)
+    tensor.reshape(-1)[flat[inside]] = arrived[inside]
+
+
 def check_input(port: Port, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The tensor of an input port. Raises M0514 when it is missing or has another shape or kind."""
     if port.name not in inputs:

@@ -17,6 +17,7 @@ from meshrt.engines.loading.flatten import (
     Execute,
     Head,
     Jump,
+    Leave,
     LinearCode,
     Repeat,
     flatten,
@@ -180,6 +181,8 @@ class Lowering:
                 return [rec.ENTER, self._expr(start, region, counters), 0, depth, op]
             case Head(_, stop, end):
                 return [rec.HEAD, self._expr(stop, region, counters[:-1]), first + end, depth, op]
+            case Leave(flag, end):
+                return [rec.LEAVE, self._operand(flag, region, counters), first + end, depth, op]
             case Repeat(head):
                 return [rec.REPEAT, 0, first + head, depth, op]
             case Branch(condition, otherwise):

@@ -12,7 +12,7 @@ from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
 from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.names import RegionNames, rect_pes
 from meshrt.engines.loading.placement import load_placements, to_dtype
-from meshrt.engines.loading.ports import check_input, edge_counts, entries
+from meshrt.engines.loading.ports import check_input, edge_counts, entries, fill_output
 from meshrt.engines.reference.core import clock
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.executed import Executed
@@ -245,15 +245,8 @@ class Machine:
                 continue
             place = state.tables["places"][number]
             first, got = int(place[rec.O_BASE]), int(place[rec.O_DONE])
-            if got != count:
-                x, y = int(names.per_pe["x"][pe]), int(names.per_pe["y"][pe])
-                raise MeshError(
-                    "M0510", f"port {port.name!r} got {got} of {count} elements from PE ({x}, {y}) before the end"
-                )
             memory = state.memory.view(np.int32) if port.dtype == "i32" else state.memory
-            tensor = tensors.setdefault(port.name, np.zeros(port.shape, memory.dtype))
-            flat, inside = entries(port, names, pe, count)
-            tensor.reshape(-1)[flat[inside]] = memory[first : first + count][inside]
+            fill_output(tensors, port, names, pe, count, memory[first : first + got])
         return tensors
 
     def _finished(self) -> Finished:

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from meshrt.diagnostics import MeshError
-from meshrt.engines.loading.flatten import Again, Branch, Enter, Execute, Head
+from meshrt.engines.loading.flatten import Again, Branch, Enter, Execute, Head, Leave
 from meshrt.engines.loading.names import RegionNames
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.lowering import Lowered
@@ -101,7 +101,7 @@ def describe_misfit(
                 place.value(stop, f"in the loop at line {line}")
             case Branch(condition, _, line):
                 place.value(condition, f"in the condition at line {line}")
-            case Again(flag, _, line):
+            case Again(flag, _, line) | Leave(flag, _, line):
                 place.view(flag, f"in until at line {line}")
     except MeshError as error:
         return error

@@ -172,8 +172,11 @@ def value_of(s, e, pe):
 
 
 @internal
-def is_below(s, counter, e, pe):
-    """Whether a loop goes on: the counter is below its stop. Only this, not the stop, divides the candidates."""
+def is_below(s, counter, e, pe, ends_early):
+    """Whether a loop goes on: the counter is below its stop. Only this, not the stop, divides the candidates.
+
+    A loop that ``ends_early`` is looked at as if it had ended here as well: those for which it ends stay.
+    """
     below = counter < value_now(s, e, pe)
     if s[e] == OF_SCALARS:
         mine = s[H_CANDIDATE]
@@ -181,8 +184,9 @@ def is_below(s, counter, e, pe):
         for i in range(s[H_ALIVE]):
             other = s[s[A_ALIVE] + i]
             s[H_CANDIDATE] = other
-            same = (counter < run_bytecode(s, s[e + 1], pe)) == below and s[H_FAILED] == NO_ERROR
-            if other == mine or same:
+            theirs = counter < run_bytecode(s, s[e + 1], pe)
+            same = theirs == below or (below and ends_early)
+            if other == mine or (same and s[H_FAILED] == NO_ERROR):
                 s[s[A_ALIVE] + kept] = other
                 kept += 1
         s[H_ALIVE] = kept

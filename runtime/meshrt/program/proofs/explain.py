@@ -8,7 +8,7 @@ import numpy as np
 
 from meshrt.diagnostics import Diagnostic
 from meshrt.diagnostics.source_text import SourceText
-from meshrt.program.model import Instruction, Until
+from meshrt.program.model import For, Instruction, Until
 from meshrt.program.proofs.loading import Prepared
 from meshrt.program.proofs.records import (
     A_CALLS,
@@ -37,7 +37,6 @@ from meshrt.program.proofs.records import (
     ERROR_SPLIT,
     ERROR_STALE,
     ERROR_TABLE,
-    ERROR_UNTIL,
     F_CALL,
     F_COLOR,
     F_EARLIER,
@@ -174,7 +173,6 @@ class Explainer:
             ERROR_DIVISION: lambda: ("M0521", f"an index expression divides by zero on {at}"),
             ERROR_TABLE: lambda: ("M0520", f"an index expression reads outside a table on {at}"),
             ERROR_EXTENT: lambda: ("M0523", f"{opcode} on {at} moves {a} elements"),
-            ERROR_UNTIL: lambda: ("M0360", f"the rounds of an until on {at} leave its buffers differently"),
             ERROR_PENDING: lambda: (
                 "M0360",
                 f"more than {a} changes of one route on {at} may wait for words of the PE itself",
@@ -188,7 +186,7 @@ class Explainer:
         index = (step - int(self._s[A_STEPS])) // S_SIZE if step >= self._s[A_STEPS] else -1
         return self._prepared.skeleton.instruction_of_step(index) if index >= 0 else None
 
-    def _toucher(self, operand: int) -> Instruction | Until:
+    def _toucher(self, operand: int) -> Instruction | For | Until:
         return self._prepared.skeleton.touched[(operand - int(self._s[A_OPERANDS])) // O_SIZE]
 
     def _operand(self, operand: int) -> str:
@@ -356,8 +354,8 @@ class Explainer:
 
     def _short_ports(self) -> Diagnostic | None:
         for sink in self._state.sinks:
-            if sink[X_GOT] < sink[X_EXPECTED]:
-                port = self._prepared.region.ports[int(sink[X_PORT])]
+            port = self._prepared.region.ports[int(sink[X_PORT])]
+            if sink[X_GOT] < sink[X_EXPECTED] and port.exact:
                 pe = self._state.pe_number(int(self._s[int(sink[X_CHANNEL]) + F_PE]))
                 return self._found(
                     "M0510",

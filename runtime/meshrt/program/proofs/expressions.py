@@ -65,6 +65,7 @@ class Expressions:
         self.scope = Scope.of(region)
         self._scalars = {scalar.name: i for i, scalar in enumerate(region.scalars)}
         self._tables = {table.name: i for i, table in enumerate(region.tables)}
+        self._read: set[str] = set()
         self._dynamic: dict[str, Expr] = {}
         self._numbers: dict[tuple[Expr, tuple[tuple[str, int], ...]], int] = {}
         self._rows: list[tuple[int, int]] = []
@@ -94,16 +95,25 @@ class Expressions:
                 return TableRef(table, self.resolve(index))
         return expr
 
-    def number(self, expr: Expr, counters: Mapping[str, int]) -> int:
-        """The number of an expression; ``counters`` are the places of the counters of the loops around it."""
+    def number(self, expr: Expr, counters: Mapping[str, int], decides: bool = True) -> int:
+        """The number of an expression; ``counters`` are the places of the counters of the loops around it.
+
+        It ``decides`` something unless what is proven for the highest values of its scalars holds for all.
+        """
         expr = self.resolve(expr)
         used = names_in(expr)
+        if decides:
+            self._read |= used & self._scalars.keys()
         mine = {name: place for name, place in counters.items() if name in used}
         key = (expr, tuple(sorted(mine.items())))
         if key not in self._numbers:
             self._numbers[key] = len(self._rows)
             self._rows.append(self._compile(expr, mine))
         return self._numbers[key]
+
+    def scalars_read(self) -> frozenset[str]:
+        """The runtime scalars that decide something."""
+        return frozenset(self._read)
 
     def _compile(self, expr: Expr, counters: Mapping[str, int]) -> tuple[int, int]:
         if isinstance(expr, Int):

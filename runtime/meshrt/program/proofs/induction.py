@@ -5,8 +5,8 @@ the whole region (places, counters but those of the loops at whose heads PEs sta
 buffers) is compared with what it was at earlier such moments. An execution is a function of this state, so equal states
 are followed by equal rounds, as long as every loop goes on: whole periods are skipped without being run.
 
-A loop whose number of rounds is not known before the run (``until``), or differs between choices of the runtime
-scalars, may be left as soon as its state repeats from one round to the next: whenever it ends, it is in this state.
+A loop whose number of rounds differs between choices of the runtime scalars may be left as soon as its state repeats
+from one round to the next: whenever it ends, it is in this state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from meshrt.program.proofs.processes import values
 from meshrt.program.proofs.records import (
-    AGAIN,
+    ENDED,
     F_CHANGES,
     F_EPOCH,
     F_LAST_RECEIVER,
@@ -29,24 +29,22 @@ from meshrt.program.proofs.records import (
     G_SIZE,
     H_ALIVE,
     H_CANDIDATE,
+    H_DECIDED,
     IDLE,
     M_STATE,
     OF_SCALARS,
     P_COUNTERS,
     P_EXIT,
+    P_FLAGS,
     P_STATUS,
     P_STEP,
-    PAUSED,
     S_A,
     S_B,
-    S_KIND,
     U_LEFT,
     X_GOT,
 )
 from meshrt.program.proofs.state import State
 
-#: Rounds of ``until`` loops that are run in search of two that are alike.
-MOST_UNTILS = 64
 #: Moments that are kept; each has an integer for every PE that stood at the head of a loop.
 MOST_MOMENTS = 2048
 
@@ -60,65 +58,27 @@ class _Moment:
     left: np.ndarray
 
 
-class NotPeriodic(Exception):
-    """The rounds of an ``until`` are not alike, so that nothing is proven for all numbers of rounds."""
-
-
 @dataclass
 class Induction:
     """Watches one execution."""
 
     moments: dict[bytes, _Moment] = field(default_factory=dict)
     skipped: int = 0
-    untils: int = 0
 
-    def step(self, state: State) -> None:
-        """PEs stand at heads of loops and nothing else can go on: skip what is alike."""
-        paused = np.flatnonzero(state.pes[:, P_STATUS] == PAUSED)
+    def step(self, state: State, paused: np.ndarray) -> None:
+        """These PEs stand at heads of loops and nothing else can go on: skip what is alike."""
         at = state.pes[paused, P_STEP]
         places = P_COUNTERS + state.s[at + S_A]
         counters = state.pes[paused, places]
-        key = self._digest(state, paused, places)
+        key = digest_of(state, paused, places)
         now = _Moment(counters, state.sinks[:, X_GOT].copy(), state.sources[:, U_LEFT].copy())
         before = self.moments.get(key)
         if before is not None and (now.counters > before.counters).any():
             self._skip(state, paused, at, places, before, now)
-            self.untils = 0
             return
         if len(self.moments) >= MOST_MOMENTS:
             self.moments.clear()
         self.moments[key] = now
-        if (state.s[at + S_KIND] == AGAIN).any():
-            self.untils += 1
-            if self.untils > MOST_UNTILS:
-                raise NotPeriodic
-
-    def _digest(self, state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
-        layout = state.layout
-        pes = state.pes[:, : layout.names_at].copy()
-        pes[paused, places] = 0
-        channels = state.channels[:, :F_EPOCH].copy()
-        # Where a line ends follows from its moves; an empty one keeps an old end.
-        channels[:, F_PASSED] = channels[:, F_PASSED] > 0
-        channels[:, [F_QUEUED, F_LAST_RECEIVER, F_LAST_SENDER]] = 0
-        full = np.argwhere(state.queues[:, :, 0] > 0)
-        words = state.queues[full[:, 0], full[:, 1]]
-        words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0
-        flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
-        moves = state.moves[flying[:, 0], flying[:, 1]]
-        digest = hashlib.blake2b(digest_size=32)
-        for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, self._changes(state)):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.digest()
-
-    def _changes(self, state: State) -> np.ndarray:
-        """Route changes that wait for own words."""
-        waiting = np.flatnonzero(state.channels[:, F_PENDING])
-        parts = [
-            state.s[first : first + count * G_SIZE]
-            for first, count in state.channels[waiting][:, [F_CHANGES, F_PENDING]].tolist()
-        ]
-        return np.concatenate([waiting, *parts])
 
     def _skip(
         self, state: State, paused: np.ndarray, at: np.ndarray, places: np.ndarray, before: _Moment, now: _Moment
@@ -127,13 +87,6 @@ class Induction:
         moving = np.flatnonzero(moved > 0)
         pes, at, places, moved = paused[moving], at[moving], places[moving], moved[moving]
         counters = now.counters[moving]
-        again = state.s[at + S_KIND] == AGAIN
-        if again.any():
-            # No round but the first has come before the one that was like this, so any number of rounds ends so.
-            if not again.all() or (counters != 1).any() or (moved != 1).any():
-                raise NotPeriodic
-            state.pes[pes, P_EXIT] = 1
-            return
         rest = self._stops(state, pes, at) - counters
         periods = int((rest // moved).min())
         given, taken = now.got - before.got, before.left - now.left
@@ -177,3 +130,38 @@ class Induction:
         s[H_CANDIDATE] = mine
         alive[: len(kept)] = kept
         s[H_ALIVE] = len(kept)
+
+
+def digest_of(state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
+    """What decides all that follows but what ports carried and counters at ``places`` of ``paused`` PEs."""
+    layout = state.layout
+    pes = state.pes[:, : layout.names_at].copy()
+    pes[paused, places] = 0
+    # Of the flags only those matter that some PE still has to look at.
+    decided = int(state.s[H_DECIDED])
+    behind = np.where((pes[:, P_STATUS] == ENDED) | (pes[:, P_FLAGS] < 0), 0, decided - pes[:, P_FLAGS])
+    pes[:, P_FLAGS] = behind
+    flags = state.flags[decided - behind.max(initial=0) : decided]
+    channels = state.channels[:, :F_EPOCH].copy()
+    # Where a line ends follows from its moves; an empty one keeps an old end.
+    channels[:, F_PASSED] = channels[:, F_PASSED] > 0
+    channels[:, [F_QUEUED, F_LAST_RECEIVER, F_LAST_SENDER]] = 0
+    full = np.argwhere(state.queues[:, :, 0] > 0)
+    words = state.queues[full[:, 0], full[:, 1]]
+    words[np.arange(layout.queue_size)[None, :] > words[:, :1]] = 0
+    flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
+    moves = state.moves[flying[:, 0], flying[:, 1]]
+    digest = hashlib.blake2b(digest_size=32)
+    for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, _changes(state), flags):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.digest()
+
+
+def _changes(state: State) -> np.ndarray:
+    """Route changes that wait for own words."""
+    waiting = np.flatnonzero(state.channels[:, F_PENDING])
+    parts = [
+        state.s[first : first + count * G_SIZE]
+        for first, count in state.channels[waiting][:, [F_CHANGES, F_PENDING]].tolist()
+    ]
+    return np.concatenate([waiting, *parts])

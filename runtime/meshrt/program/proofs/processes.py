@@ -8,9 +8,9 @@ from meshrt.program.proofs.fabric import add_work, configure, forward, release, 
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
     A_COLORS,
+    A_FLAGS,
     A_PES,
     A_READY,
-    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -35,7 +35,7 @@ from meshrt.program.proofs.records import (
     ERROR_INPUT_QUEUES,
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
-    ERROR_UNTIL,
+    ERROR_UNLIKE,
     F_BEHIND,
     F_CALL,
     F_CHANGES,
@@ -53,6 +53,8 @@ from meshrt.program.proofs.records import (
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
+    H_DECIDED,
+    H_EACH,
     H_ENDED,
     H_ERROR,
     H_HANDLES,
@@ -80,12 +82,14 @@ from meshrt.program.proofs.records import (
     JUMP,
     KEPT_AT,
     KEPT_DONE,
+    KEPT_FIRST,
     KEPT_LEFT,
     KEPT_NONE,
     KEPT_ROUNDS,
     KEPT_STATE,
     LAZY_ROUTE,
     LAZY_WORDS,
+    LEAVE,
     LOCAL,
     M_CALL,
     M_DTYPE,
@@ -106,6 +110,7 @@ from meshrt.program.proofs.records import (
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
+    P_FLAGS,
     P_GO,
     P_IN,
     P_MOVES,
@@ -123,6 +128,7 @@ from meshrt.program.proofs.records import (
     S_B,
     S_C,
     S_D,
+    S_E,
     S_KIND,
     S_SIZE,
     SEND,
@@ -336,19 +342,6 @@ def recall(s, at, pe):
 
 
 @internal
-def recall_again(s, at, pe):
-    """The end of an ``until`` body: a second round must leave the buffers as the first."""
-    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
-    if s[kept + KEPT_AT] == KEPT_NONE:
-        remember(s, kept, pe)
-        s[pe + P_GO] = 1
-    else:
-        if s[pe + P_MOVES] > 0 or not as_before(s, kept, pe):
-            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
-        s[pe + P_EXIT] = 1
-
-
-@internal
 def enter_round(s, at, pe):
     """The head of a loop: gives the step that follows, or the head itself where the PE stops there."""
     if s[at + S_D] == STOPPING:
@@ -360,7 +353,10 @@ def enter_round(s, at, pe):
     counter = pe + P_COUNTERS + s[at + S_A]
     leaves = s[pe + P_EXIT] == 1
     if not leaves and s[pe + P_GO] != ON_WITHOUT_LOOKING:
-        leaves = not is_below(s, s[counter], s[at + S_B], pe)
+        # Behind any round but the first comes what also comes where a flag ends the loop.
+        kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+        ends_early = s[at + S_E] == 1 and s[counter] > s[kept + KEPT_FIRST]
+        leaves = not is_below(s, s[counter], s[at + S_B], pe, ends_early)
     s[pe + P_GO] = 0
     s[pe + P_EXIT] = 0
     if leaves:
@@ -370,23 +366,37 @@ def enter_round(s, at, pe):
 
 
 @internal
+def leaves_alike(s, at, pe):
+    """The end of a round while a PE runs alone: whether to leave, where every round leaves the buffers as the first."""
+    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+    first = s[kept + KEPT_AT] == KEPT_NONE
+    if s[pe + P_MOVES] > 0 or not (first or as_before(s, kept, pe)):
+        # It has to be looked at round by round.
+        fail(s, ERROR_UNLIKE, pe, at, 0, 0, 0)
+    if first:
+        remember(s, kept, pe)
+    # If nothing reads the counter, all further rounds are like the second.
+    return not first and s[at + S_B] == 0
+
+
+@internal
 def end_round(s, at, pe):
-    """The end of an ``until`` body: gives the step that follows, or this one where the PE stops there."""
-    following = at + S_SIZE
-    if s[H_LOCAL]:
-        recall_again(s, at, pe)
-    elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
+    """The end of a round of a loop that a flag may end: the step that follows, or this one where the PE stops there."""
+    number = s[pe + P_FLAGS]
+    if s[H_LOCAL] and not s[H_EACH]:
+        leaves = leaves_alike(s, at, pe)
+    elif number < s[H_DECIDED]:
+        leaves = s[s[A_FLAGS] + number] == 1
+    elif s[H_NO_STOPS]:
+        leaves = True
+    else:
         s[pe + P_STATUS] = PAUSED
         return at
-    counter = pe + P_COUNTERS + s[at + S_A]
-    if s[pe + P_GO] == 1:
-        s[counter] += 1
-        following = s[at + S_B]
-    else:
-        s[counter] = 0
-    s[pe + P_GO] = 0
-    s[pe + P_EXIT] = 0
-    return following
+    s[pe + P_FLAGS] += 1
+    if leaves:
+        s[pe + P_COUNTERS + s[at + S_A]] = 0
+        return s[at + S_C]
+    return at + S_SIZE
 
 
 @internal
@@ -428,6 +438,7 @@ def step(s, at, pe):
     elif kind == ENTER:
         s[pe + P_COUNTERS + a] = value_of(s, b, pe)
         kept = pe + s[H_KEPT] + a * s[H_KEPT_SIZE]
+        s[kept + KEPT_FIRST] = s[pe + P_COUNTERS + a]
         s[kept + KEPT_ROUNDS] = 0
         s[kept + KEPT_AT] = KEPT_NONE
     elif kind == ROTATE:
@@ -443,7 +454,7 @@ def step(s, at, pe):
             else:
                 rewrite(s, a, pe, at)
                 settle(s)
-    elif kind == AGAIN:
+    elif kind == LEAVE:
         following = end_round(s, at, pe)
     elif kind == END:
         s[pe + P_STATUS] = ENDED
@@ -497,7 +508,7 @@ def run(s, budget):
 
 @native
 def run_alone(s, pe):
-    """Run one PE from beginning to end as if words were always there; its buffers and handles are looked at."""
+    """Run one PE on to its end, or to a flag, as if words were always there; its buffers and handles are looked at."""
     s[H_LOCAL] = 1
     while s[pe + P_STATUS] == RUNNING and s[H_ERROR] == NO_ERROR:
         s[H_STEPS] += 1
@@ -506,12 +517,13 @@ def run_alone(s, pe):
 
 
 @native
-def resume(s):
-    """Let the PEs that stand at heads of loops go on."""
+def resume(s, leaves):
+    """Let the PEs go on that stand at heads of loops, or where a flag may end one."""
     for i in range(s[H_PES]):
         pe = s[A_PES] + i * s[H_PE_SIZE]
-        if s[pe + P_STATUS] == PAUSED:
-            s[pe + P_GO] = 1 - s[pe + P_EXIT]
+        if s[pe + P_STATUS] == PAUSED and (s[s[pe + P_STEP] + S_KIND] == LEAVE) == leaves:
+            if not leaves:
+                s[pe + P_GO] = 1 - s[pe + P_EXIT]
             wake(s, pe)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from meshrt.program.proofs.execution import Outcome, execute
 from meshrt.program.proofs.explain import Explainer
 from meshrt.program.proofs.loading import Prepared, prepare
 from meshrt.program.proofs.races import racing
-from meshrt.program.proofs.records import H_ERROR, H_GUARDED, H_WORDS
-from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe
+from meshrt.program.proofs.records import H_ERROR, H_WORDS
+from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe, every_choice
+from meshrt.program.proofs.state import State
 from meshrt.progress import Progress
 from meshrt.target import Target
 
@@ -67,29 +68,35 @@ def prove(program: Program, target: Target, source: SourceText = NO_TEXT, progre
 def _prove_region(
     region: Region, target: Target, source: SourceText, progress: Progress, several: bool
 ) -> tuple[list[Diagnostic], RegionProof]:
-    candidates = choices(region)
     prepared = prepare(region, target)
+    read = prepared.expressions.scalars_read()
+    candidates = choices(region, read)
+
+    def sound(state: State) -> bool:
+        return not state.s[H_ERROR] and Explainer(prepared, state, source, "", several).ending() is None
+
     size = region.width * region.height
     if candidates is None:
-        found = _unproven(region, source, f"its scalars take more than {MOST_CHOICES:,} values", "")
+        why = f"the scalars that its control reads take more than {MOST_CHOICES:,} values"
+        found = _unproven(region, source, why, "")
         return [found], RegionProof(region.name, size, len(prepared.colors), 0, 0, 0, 0, 0)
     left = np.arange(len(candidates))
     classes = steps = skipped = words = 0
     findings: list[Diagnostic] = []
     while len(left) and not findings:
-        outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, steps)
+        outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, sound, steps)
         decided = outcome.decided
-        values = describe(region.scalars, candidates[decided])
+        values = describe(region.scalars, candidates[decided], read)
         explain = Explainer(prepared, outcome.state, source, values, several)
         finding = _finding(outcome, explain, prepared, candidates, source, values)
         if finding is not None:
-            findings.append(finding)
+            findings.append(_ended_early(finding, outcome.where))
         classes += 1
         steps += outcome.steps
         skipped += outcome.skipped
         words += int(outcome.state.s[H_WORDS])
         left = left[~np.isin(left, decided)]
-    proof = RegionProof(region.name, size, len(prepared.colors), classes, len(candidates), steps, skipped, words)
+    proof = RegionProof(region.name, size, len(prepared.colors), classes, every_choice(region), steps, skipped, words)
     return findings, proof
 
 
@@ -102,12 +109,16 @@ def _finding(
     if outcome.state.s[H_ERROR]:
         return explain.error()
     ending = explain.ending()
-    if ending is None and outcome.state.s[H_GUARDED]:
-        channel, why = racing(prepared, candidates, outcome.decided, outcome.state)
+    if ending is None and len(outcome.guarded):
+        channel, why = racing(prepared, candidates, outcome.decided, outcome.guarded, outcome.flags)
         if channel is not None:
             return explain.race(channel)
         return _unproven(region, source, why, values) if why else None
     return ending
+
+
+def _ended_early(finding: Diagnostic, where: str) -> Diagnostic:
+    return replace(finding, notes=(*finding.notes, f"this is so where {where}")) if where else finding
 
 
 def _unproven(region: Region, source: SourceText, why: str, values: str) -> Diagnostic:

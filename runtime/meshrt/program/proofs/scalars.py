@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from math import prod
 
 import numpy as np
 
@@ -13,19 +14,29 @@ from meshrt.program.model import Region, Scalar
 MOST_CHOICES = 1 << 16
 
 
-def choices(region: Region) -> np.ndarray | None:
-    """Every choice of the region's scalars: int64 [choices, scalars]; None where there are too many."""
+def choices(region: Region, read: Set[str]) -> np.ndarray | None:
+    """Every choice of the region's scalars: int64 [choices, scalars]; None where there are too many.
+
+    A scalar that is not among those ``read`` decides nothing and stands at its highest value.
+    """
+    ranges = [range(scalar.low if scalar.name in read else scalar.high, scalar.high + 1) for scalar in region.scalars]
     total = 1
-    for scalar in region.scalars:
-        total *= scalar.high - scalar.low + 1
+    for values in ranges:
+        total *= len(values)
         if total > MOST_CHOICES:
             return None
-    ranges = [range(scalar.low, scalar.high + 1) for scalar in region.scalars]
     return np.array(list(itertools.product(*ranges)), np.int64).reshape(total, len(ranges))
 
 
-def describe(scalars: Sequence[Scalar], rows: np.ndarray) -> str:
-    """``length = 1 to 3``: choices in words, the first few of many; empty without scalars."""
+def every_choice(region: Region) -> int:
+    """How many choices of the region's scalars there are."""
+    return prod(scalar.high - scalar.low + 1 for scalar in region.scalars)
+
+
+def describe(scalars: Sequence[Scalar], rows: np.ndarray, read: Set[str]) -> str:
+    """``length = 1 to 3``: choices of the scalars ``read`` in words, the first few of many; empty without any."""
+    rows = rows[:, [s.name in read for s in scalars]]
+    scalars = [s for s in scalars if s.name in read]
     if not scalars or not len(rows):
         return ""
     if len(scalars) == 1:

@@ -2,7 +2,8 @@
 
 Arithmetic is left out; of its operands only those stay that share addresses with another buffer or that an
 asynchronous move may hold. A ``for`` whose counter no condition, bound, color or extent inside reads is stopped at its
-head by :mod:`.induction`; one without words is run for its first and last round only.
+head by :mod:`.induction`; one without words is run for its first and last round only. A loop that a flag may end is
+stopped at the end of its rounds by :mod:`.execution`; an ``until`` is one without a bound.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from meshrt.program.expr import Expr, Int, names_in
+from meshrt.program.expr import Expr, Int, Name, names_in
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import For, If, Instruction, OpScope, Region, Statement, Until, View
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
-    AGAIN,
     BRANCH,
     C_COLOR,
     C_COUNT,
@@ -31,6 +31,7 @@ from meshrt.program.proofs.records import (
     EXCHANGES,
     HEAD,
     JUMP,
+    LEAVE,
     LOCAL,
     MOST_DIMS,
     MOVE,
@@ -51,6 +52,8 @@ from meshrt.program.proofs.records import (
     WRITES,
 )
 
+#: More rounds than any loop has.
+_NEVER = 1 << 60
 _ROLES = {"in": READS, "out": WRITES, "inout": READS | WRITES}
 
 
@@ -61,21 +64,25 @@ class Skeleton:
         self.region = region
         self.expressions = expressions
         self.buffers = buffers
+        #: The lowest value of each scalar.
+        self.scalars = {scalar.name: scalar.low for scalar in region.scalars}
         self.steps: list[list[int]] = []
         self.calls: list[list[int]] = [[0] * C_SIZE]
         self.operands: list[list[int]] = []
         self.dims: list[tuple[int, int]] = []
         #: The instruction of each call (the first is the host) and of each operand.
         self.called: list[Instruction | None] = [None]
-        self.touched: list[Instruction | Until] = []
+        self.touched: list[Instruction | For | Until] = []
         self.handles: dict[str, int] = {}
         self.starts: list[int] = []
         self.loops = 1
-        self.stopping = 0
+        #: For each code, whether it has a loop that a flag may end.
+        self.flagged: list[bool] = []
         self._used: set[str] = set()
         for code in region.codes:
             self.starts.append(len(self.steps))
             self._body(code.body, {})
+            self.flagged.append(any(step[0] == LEAVE for step in self.steps[self.starts[-1] :]))
             self._step(END)
 
     def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -92,8 +99,8 @@ class Skeleton:
         kind, call = self.steps[step][:2]
         return self.called[call] if kind in (MOVE, ROUTE) else None
 
-    def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, line: int = 0) -> int:
-        self.steps.append([kind, a, b, c, d, line])
+    def _step(self, kind: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, line: int = 0) -> int:
+        self.steps.append([kind, a, b, c, d, e, line])
         return len(self.steps) - 1
 
     def _number(self, expr: Expr, counters: Mapping[str, int]) -> int:
@@ -109,10 +116,12 @@ class Skeleton:
                     self._body(inner, counters)
                 case If():
                     self._if(statement, counters)
-                case For():
-                    self._for(statement, counters)
+                case For(counter, start, stop):
+                    self._for(statement, counter, start, stop, statement.until, counters)
                 case Until():
-                    self._until(statement, counters)
+                    # The counter has no name that an expression could read.
+                    counter = f"@until {len(counters)}"
+                    self._for(statement, counter, Int(0), Int(_NEVER), statement.flag, counters)
 
     def _if(self, statement: If, counters: Mapping[str, int]) -> None:
         branch = self._step(BRANCH, self._number(statement.condition, counters), line=statement.line)
@@ -125,38 +134,57 @@ class Skeleton:
         else:
             self.steps[branch][2] = len(self.steps)
 
-    def _for(self, statement: For, counters: Mapping[str, int]) -> None:
+    def _for(
+        self,
+        statement: For | Until,
+        counter: str,
+        start: Expr,
+        stop: Expr,
+        flag: View | None,
+        counters: Mapping[str, int],
+    ) -> None:
         place = len(counters)
         self.loops = max(self.loops, place + 1)
-        self._step(ENTER, place, self._number(statement.start, counters), line=statement.line)
-        head = self._step(HEAD, place, self._number(statement.stop, counters), line=statement.line)
+        self._step(ENTER, place, self._number(start, counters), line=statement.line)
+        # Where all PEs end by the same bound, to end by it is to end by the flag.
+        known = names_in(self.expressions.resolve(stop)) <= self.scalars.keys() | counters.keys()
+        alike = flag is not None and known
+        number = self._stop(start, stop, counters) if alike else self._number(stop, counters)
+        head = self._step(HEAD, place, number, e=int(alike), line=statement.line)
         outer, self._used = self._used, set()
-        self._body(statement.body, {**counters, statement.counter: place})
+        inside = {**counters, counter: place}
+        self._body(statement.body, inside)
+        if flag is not None:
+            self._leave(statement, flag, inside, place, counter in self._used or not alike)
         self._step(REPEAT, place, head, line=statement.line)
         self.steps[head][3] = len(self.steps)
         kinds = {step[0] for step in self.steps[head:]}
-        if statement.counter in self._used:
+        if counter in self._used or LEAVE in kinds:
             loop = PLAIN
-        elif kinds & {MOVE, WAIT, ROUTE, AGAIN}:
+        elif kinds & {MOVE, WAIT, ROUTE}:
             loop = STOPPING
-            self.stopping += 1
         else:
             loop = PLAIN if ROTATE in kinds else LOCAL
         self.steps[head][4] = loop
         self._used |= outer
 
-    def _until(self, statement: Until, counters: Mapping[str, int]) -> None:
-        place = len(counters)
-        self.loops = max(self.loops, place + 1)
-        self._step(ENTER, place, self._number(Int(0), counters), line=statement.line)
-        head = len(self.steps)
-        # The counter has no name that an expression could read.
-        self._body(statement.body, {**counters, f"@until {place}": place})
+    def _stop(self, start: Expr, stop: Expr, counters: Mapping[str, int]) -> int:
+        """The number of the stop of a loop that a flag may end; one that is a scalar decides nothing.
+
+        Whatever its value, rounds are those of its highest one, and to end after any of them is looked at.
+        """
+        covered = (
+            isinstance(start, Int) and isinstance(stop, Name) and self.scalars.get(stop.name, start.value) > start.value
+        )
+        self._used |= names_in(self.expressions.resolve(stop))
+        return self.expressions.number(stop, counters, decides=not covered)
+
+    def _leave(self, statement: For | Until, flag: View, counters: Mapping[str, int], place: int, read: bool) -> None:
+        """The end of the body of a loop that a flag may end; ``read`` where its counter makes a difference."""
         first = len(self.operands)
-        self._operand(statement.flag, READS, counters, statement)
+        self._operand(flag, READS, counters, statement)
         self._touch(first, statement.line)
-        self._step(AGAIN, place, head, line=statement.line)
-        self.stopping += 1
+        self._step(LEAVE, place, int(read), len(self.steps) + 2, e=self.buffers.names[flag.buffer], line=statement.line)
 
     def _touch(self, first: int, line: int) -> None:
         if len(self.operands) == first:
@@ -174,7 +202,12 @@ class Skeleton:
         )
 
     def _operand(
-        self, view: View, role: int, counters: Mapping[str, int], instruction: Instruction | Until, always: bool = False
+        self,
+        view: View,
+        role: int,
+        counters: Mapping[str, int],
+        instruction: Instruction | For | Until,
+        always: bool = False,
     ) -> None:
         """Note an operand where it matters, or ``always``."""
         buffers = self.buffers

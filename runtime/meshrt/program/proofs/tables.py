@@ -10,7 +10,6 @@ import numpy as np
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
-    AGAIN,
     BRANCH,
     C_COLOR,
     C_COUNT,
@@ -28,6 +27,7 @@ from meshrt.program.proofs.records import (
     JUMP,
     JUMP_IF_ZERO,
     JUMP_TO,
+    LEAVE,
     MOVE,
     O_DIMS,
     O_OFFSET,
@@ -52,11 +52,11 @@ _STEP_COLUMNS = (
     (ENTER, S_B, "exprs", 2),
     (HEAD, S_B, "exprs", 2),
     (HEAD, S_C, "steps", S_SIZE),
+    (LEAVE, S_C, "steps", S_SIZE),
     (REPEAT, S_B, "steps", S_SIZE),
     (BRANCH, S_A, "exprs", 2),
     (BRANCH, S_B, "steps", S_SIZE),
     (JUMP, S_A, "steps", S_SIZE),
-    (AGAIN, S_B, "steps", S_SIZE),
     (MOVE, S_A, "calls", C_SIZE),
     (ROUTE, S_A, "calls", C_SIZE),
     (TOUCH, S_A, "operands", O_SIZE),

@@ -76,8 +76,113 @@ def test_a_condition_on_a_scalar_divides_its_values():
 
 
 def test_too_many_values_of_scalars_are_not_accepted():
-    (found,) = prove(ring("3", 1_000_000), TARGET).findings
+    (found,) = prove(ring("length", 1_000_000), TARGET).findings
     assert found.code == "M0360"
+
+
+def test_scalars_that_decide_nothing_take_no_part():
+    (region,) = prove(ring("3", 1_000_000, "fill b, value=0.0, where=i0 < length"), TARGET).regions
+    assert (region.classes, region.choices) == (1, 1_000_000)
+
+
+COUNTED = """mesh 1
+region main 2 x 1 at (0, 0) {
+  scalar steps from 1 to 40
+  scalar length from 1 to 1000000
+  buffer (0:2, 0) done: f32[1] @ 1024
+  buffer (0:2, 0) b: f32[4] @ 1028
+  buffer (0:2, 0) c: f32[4] @ 1044
+  place (0:2, 0) done[i: 0..1] = "a"[i]
+  route (0, 0) color 0: RAMP -> E
+  route (1, 0) color 0: W -> RAMP
+  route (1, 0) color 21: RAMP -> E
+  port out n side E (1, 0) color 21: f32[40] most 40 at [e]
+  code (0:2, 0) main {
+    for t in 0..steps until done {
+      INSIDE
+      if x == 0 {
+        send b[0](1 + t % 4), color=0
+      } else {
+        recv b[0](1 + t % 4), color=0
+        fill done, value=1.0, where=t > length
+        send done, color=21
+      }
+    }
+    AFTER
+  }
+}
+"""
+
+
+def counted(inside: str = "", after: str = ""):
+    return prove(parse_program(COUNTED.replace("INSIDE", inside).replace("AFTER", after)), TARGET)
+
+
+def test_a_counted_loop_with_a_flag_may_end_after_any_round():
+    proof = counted(after="if x == 0 {\n send b, color=0\n } else {\n recv b, color=0\n }")
+    assert not proof.findings
+    # To end by the stop is to end by the flag, so that one execution decides for all values of the scalar.
+    assert (proof.regions[0].classes, proof.regions[0].choices) == (1, 40_000_000)
+
+
+def test_rounds_that_end_alike_are_looked_at_once():
+    short, long = counted().regions[0], counted(after="fill b, value=0.0").regions[0]
+    assert long.steps - short.steps < 10
+
+
+def test_rounds_may_leave_buffers_differently():
+    assert not counted(inside="if t == 1 {\n rotate b, c\n }").findings
+
+
+UNTIL = """mesh 1
+region main 3 x 1 at (0, 0) {
+  buffer (0:3, 0) done: f32[1] @ 1024
+  buffer (0:3, 0) a: f32[4] @ 1028
+  buffer (0:3, 0) b: f32[4] @ 1044
+  place (0:3, 0) done[i: 0..1] = "a"[i + 1]
+  place (0:3, 0) a[i: 0..4] = "a"[i]
+  place (0:3, 0) b[i: 0..4] = "a"[i]
+  route (0, 0) color 0: RAMP -> E
+  route (1, 0) color 0: W -> E, RAMP
+  route (2, 0) color 0: W -> RAMP
+  route (0:2, 0) color 1: RAMP -> E
+  route (2, 0) color 1: W -> RAMP
+  code (0:3, 0) main {
+    BODY
+  }
+}
+"""
+TELL = "if x == 0 {\n send done, color=0\n } else {\n recv done, color=0\n }"
+#: Words in every round, and buffers that only every second round leaves as they were.
+EVERY_ROUND = f"if x == 1 {{\n send a, color=1\n }} else if x == 2 {{\n recv b, color=1\n }}\n rotate a, b\n {TELL}"
+
+
+def until(body: str):
+    return prove(parse_program(UNTIL.replace("BODY", body)), TARGET)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"until done {{\n {TELL}\n }}",
+        f"until done {{\n {EVERY_ROUND}\n }}",
+        f"until done {{\n until done {{\n {EVERY_ROUND}\n }}\n {TELL}\n }}",
+        f"for l in 0..300 {{\n until done {{\n {EVERY_ROUND}\n }}\n }}",
+        f"until done {{\n for l in 0..1000000 {{\n {EVERY_ROUND}\n }}\n {TELL}\n }}",
+    ],
+    ids=["the flag alone", "words and a rotation", "one in another", "in a loop", "around a loop"],
+)
+def test_an_until_is_decided(body):
+    proof = until(body)
+    assert not proof.findings
+    assert proof.regions[0].steps < 100_000
+
+
+def test_one_bound_for_all_or_one_by_one():
+    """PEs that leave a loop by bounds of their own do so, whatever the flag: then PE 1 is told in vain."""
+    (found,) = until(f"for t in 0..2 + (x == 0) until done {{\n {TELL}\n }}").findings
+    assert found.code in ("M0500", "M0518")
+    assert not until(f"for t in 0..2 + 0 * x until done {{\n {TELL}\n }}").findings
 
 
 def test_deeper_queues_make_a_deadlock_go_away():

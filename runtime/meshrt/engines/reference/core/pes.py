@@ -33,6 +33,7 @@ from meshrt.engines.reference.core.records import (
     HEAD,
     JUMP,
     K_CYCLES,
+    LEAVE,
     N_BUSY,
     N_SIZE,
     NO_LAYER,
@@ -155,7 +156,9 @@ def run_pe(header_at, pe, time):
                 done = flag_of(r, number, pe)
                 if r[H_STATUS] == FINISHED:
                     spend(r, e, r[X_BRANCH], row)
-                    if not done:
+                    if kind == LEAVE:
+                        following = r[s + S_TARGET] if done else following
+                    elif not done:
                         r[counters + depth - 1] += 1
                         following = r[s + S_TARGET]
         r[e + E_STEP] = following

@@ -194,7 +194,7 @@ S_DEPTH = 3  # loops around it
 S_OP = 4  # row of the op table, -1 for none
 S_ROW = 5  # the row of counts of its op, plus one, where that is the same in all layers; 0 before it is known
 S_SIZE = 8
-EXECUTE, ENTER, HEAD, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(8)
+EXECUTE, ENTER, HEAD, LEAVE, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(9)
 
 # A row of counts.
 (N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_HOPS, N_SIZE) = range(8)

@@ -1,7 +1,7 @@
-"""Runs the commands of the README's tour and writes what they print below them: ``make docs``.
+"""Runs the commands that pages show and writes what they print below them: ``make docs``.
 
-A command of the tour is an indented line that starts with ``$ ``; the indented lines up to
-the next one are its output. A test runs the same commands and compares the text.
+A command is an indented line that starts with ``$ ``; the indented lines up to the next one
+are its output. A test runs the same commands and compares the text.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-#: The heading of the section whose commands are run.
-SECTION = "## A short tour"
+#: Pages whose commands are run; of a page that names a heading, those of that section.
+PAGES = {README: "## A short tour", ROOT / "docs" / "bench.md": None}
 _INDENT = "    "
 _PROMPT = "    $ "
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, the output that the README shows, and the README's lines (half open) that hold this output."""
+    """A command, the output that the page shows, and the page's lines (half open) that hold this output."""
 
     command: str
     output: str
@@ -31,11 +31,13 @@ class Step:
     last: int
 
 
-def steps(text: str) -> list[Step]:
-    """The commands of the tour in order."""
+def steps(text: str, section: str | None = None) -> list[Step]:
+    """The commands of a page, or of a section by its heading, in order."""
     lines = text.splitlines()
-    start = lines.index(SECTION) + 1
-    end = next((i for i in range(start, len(lines)) if lines[i].startswith("## ")), len(lines))
+    start, end = 0, len(lines)
+    if section is not None:
+        start = lines.index(section) + 1
+        end = next((i for i in range(start, len(lines)) if lines[i].startswith("## ")), len(lines))
     found: list[Step] = []
     for i in range(start, end):
         if not lines[i].startswith(_PROMPT):
@@ -71,10 +73,10 @@ def run(command: str, folder: Path) -> str:
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
 
 
-def refreshed(text: str, folder: Path) -> str:
-    """The README with the output of every command as it is now. Ends where one has a traceback: that is no tour."""
+def refreshed(text: str, folder: Path, section: str | None = None) -> str:
+    """A page with the output of every command as it is now. Ends where one has a traceback."""
     lines = text.splitlines()
-    outputs = [(step, run(step.command, folder)) for step in steps(text)]
+    outputs = [(step, run(step.command, folder)) for step in steps(text, section)]
     for step, output in reversed(outputs):
         if "Traceback (most recent call last)" in output:
             sys.exit(f"$ {step.command}\n{output}")
@@ -83,10 +85,11 @@ def refreshed(text: str, folder: Path) -> str:
 
 
 def main() -> int:
-    """Rewrite the README."""
-    with tempfile.TemporaryDirectory() as folder:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(refreshed(text, Path(folder)), encoding="utf-8")
+    """Rewrite the pages."""
+    for page, section in PAGES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            text = page.read_text(encoding="utf-8")
+            page.write_text(refreshed(text, Path(folder), section), encoding="utf-8")
     return 0
 
 

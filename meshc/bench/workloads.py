@@ -1,0 +1,11 @@
+"""The operations that can be timed, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from meshc.bench.gemm import Gemm
+from meshc.bench.workload import Workload
+
+WORKLOADS: Mapping[str, type[Workload]] = MappingProxyType({cls.operation: cls for cls in (Gemm,)})

@@ -1,0 +1,52 @@
+"""Sums and maxima that every PE of a line ends up with: the one place where a kernel's all-reduce is chosen.
+
+In prefill they are software chains, whose four colors for each axis also serve reductions to
+moving roots. In decode, where a step is mostly reductions of few words, they are trees of two
+levels (WaferLLM's K-tree): about the root of P stages in place of P.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+from meshc.dialects.layout import Heads, ceil_div
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.chain import chain_all_reduce
+from meshc.kernels.collectives.all_reduce import all_reduce
+from meshc.kernels.collectives.line import Line
+from meshc.kernels.lowering import Lowering
+from meshrt.program.model import View
+
+#: Up to so many PEs one level is as good as two.
+SHORT = 6
+
+
+def head_lines(builder: MeshBuilder, layout: Heads) -> Line:
+    """The stretches of the rows that hold one group of heads each."""
+    return Line("x", layout.columns, (0, builder.height), 0, layout.groups)
+
+
+def combine(lowering: Lowering, line: Line, data: MeshBuffer | View, op: str = "add") -> None:
+    """Replace ``data`` in every PE of the lines by its sum (``max``: largest) over the PE's line.
+
+    Words travel in the buffer's dtype, partial results too.
+    """
+    builder = lowering.builder
+    if line.length == 1:
+        return
+    if lowering.position is None:
+        chain_all_reduce(builder, line.segment(builder), data, op)
+    else:
+        all_reduce(builder, line, data, op, "k_tree", groups=tree_groups(line.length))
+
+
+def tree_groups(length: int) -> tuple[int, ...]:
+    """Group sizes of a tree over so many PEs, from the lowest level on.
+
+    A stage of the upper level is longer by the hops between the roots of the lower one, so
+    the lower groups are the larger ones.
+    """
+    if length <= SHORT:
+        return (length,)
+    lower = next(size for size in range(isqrt(length), length + 1) if size * size >= length)
+    return lower, ceil_div(length, lower)
