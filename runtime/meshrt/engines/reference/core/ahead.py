@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.pointers import first_bit, i32_at, prefetch
 from meshrt.engines.reference.core.calendar import runs_of
 from meshrt.engines.reference.core.operands import Y_SIZE

@@ -6,7 +6,7 @@ their order, and all else in lists, which are sorted when their cycle comes. Wha
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.pointers import first_bit
 from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (

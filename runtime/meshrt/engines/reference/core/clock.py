@@ -7,7 +7,7 @@ this can happen are skipped.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal, native
+from meshrt.compiled import inline, internal, native
 from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.ahead import FAR, NEAR, ask_for_pes, ask_for_queue, ask_for_way

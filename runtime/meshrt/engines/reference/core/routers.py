@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import called_by_address, inline, internal
+from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.calendar import push_event
