@@ -18,6 +18,7 @@ from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
 from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
 from meshrt.engines.faults import Fault
+from meshrt.engines.listening import Listener
 from meshrt.engines.loading.scalars import check_scalars
 from meshrt.manifest import Manifest, TensorBinding
 from meshrt.program.check import check_program
@@ -126,12 +127,14 @@ def run_program(
     progress: Progress | None = None,
     text: Sequence[str] = (),
     manifest: Manifest | None = None,
+    listener: Listener | None = None,
 ) -> RunResult:
     """Run a program that is in memory and already checked.
 
     ``weights`` are numpy arrays or stored tensors by name; ``inputs`` are by port name and
     of the port's shape; ``scalars`` by region, then by name. ``text`` holds the lines of
-    the program's text, for diagnostics. Outputs are by port name.
+    the program's text, for diagnostics. Outputs are by port name; a ``listener`` hears of every message that
+    leaves through a port while the run goes on.
     """
     options = options or RunOptions()
     progress = progress or Progress()
@@ -161,6 +164,7 @@ def run_program(
         checked=options.checked,
         max_cycles=options.max_cycles,
         text=text,
+        listener=listener,
         **_timing(options),
         **_faults(options),
     )

@@ -58,6 +58,7 @@ from meshrt.engines.reference.core.records import (
     FINISHED,
     FROM_PE,
     H_CONTENDED,
+    H_HEARD,
     H_HOST_OUT,
     H_LAST_HOPS,
     H_LAST_OUT,
@@ -76,6 +77,7 @@ from meshrt.engines.reference.core.records import (
     L_USED,
     L_WANT,
     L_WORDS,
+    LAST,
     LINKS,
     MOVE_ENDS,
     N_CYCLES,
@@ -87,6 +89,8 @@ from meshrt.engines.reference.core.records import (
     O_DTYPE,
     O_SENDER,
     O_SIZE,
+    O_TIME,
+    O_WHOLE,
     P_MEMORY,
     P_QUEUES,
     P_WORDS,
@@ -111,6 +115,7 @@ from meshrt.engines.reference.core.records import (
     X_CHECKED,
     X_HOP,
     X_LINK_WORDS,
+    X_LISTENS,
     X_RAMP,
     X_RAMP_WORDS,
     ZERO,
@@ -235,6 +240,10 @@ def leave(r, router, color, side, word, hops, time):
     if elements == 2:
         memory[r[o + O_BASE] + done + 1] = value >> 32
     r[o + O_DONE] = done + elements
+    if kind & LAST:
+        r[o + O_WHOLE] = done + elements
+        r[o + O_TIME] = time
+        r[H_HEARD] = r[X_LISTENS]
     r[H_HOST_OUT] += 1
     count_hops(r, words, w, hops)
     hops, stages = words[w + W_HOPS], words[w + W_STAGES]
