@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from meshc.ir.printer import print_module
 from meshc.kernels.token_loop import STEPS, TOKENS, length_scalars
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
+from meshc.passes.candidates import Choice
 from meshc.passes.padding import padding_report
 from meshc.passes.pipeline import PassTiming, parse_pipeline, run_pipeline
 from meshrt.build import Build, write_build
@@ -51,6 +52,8 @@ class CompiledModel:
     options: CompileOptions
     levels: Mapping[str, str]
     pass_times: tuple[PassTiming, ...] = ()
+    #: For each tile operation the kernels that were considered; see :mod:`meshc.passes.candidates`.
+    choices: tuple[Choice, ...] = ()
     _report: list[Mapping[str, Any]] = field(default_factory=list, compare=False, repr=False)
 
     def ir(self, level: str) -> str:
@@ -92,11 +95,12 @@ def compile_model(
     dump_ir: Path | None = None,
     until: str = "program",
     name: str | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> CompiledModel:
     """Compile a model file or an exported program.
 
-    ``until`` stops after a level (``graph``, ``tile``, ``mesh``, ``program``). Raises the diagnostics
-    of the front end (M01xx) and of compilation (M04xx).
+    ``until`` stops after a level (``graph``, ``tile``, ``mesh``, ``program``); ``say`` takes what passes
+    were asked to tell. Raises the diagnostics of the front end (M01xx) and of compilation (M04xx).
     """
     progress = progress or Progress()
     target = load_target(options.target)
@@ -117,7 +121,9 @@ def compile_model(
         if level == "tile":
             progress.stage("fitting the model into the wafer")
             fitted = Fitting(module, passes[done:], imported, target).fit(options)
-            context = replace(context, options=fitted)
+            context = PassContext(imported.weights, fitted, target)
+            if say is not None:
+                context.say = say
             progress.stage("lowering")
         timings += run_pipeline(module, passes[done:stop], context, dump_dir=dump_ir, done=done)
         done = stop
@@ -131,12 +137,17 @@ def compile_model(
         if level == "tile":
             padding = padding_report(module)
         if level == until:
-            return CompiledModel(_empty_build(target), fitted, levels, timings)
+            return CompiledModel(_empty_build(target), fitted, levels, timings, _choices(context))
     progress.stage("emitting the program")
     program = emit_program(module)
     levels["program"] = print_program(program)
     build = _build(program, module, imported, fitted, target, padding)
-    return CompiledModel(build, fitted, levels, timings)
+    return CompiledModel(build, fitted, levels, timings, _choices(context))
+
+
+def _choices(context: PassContext) -> tuple[Choice, ...]:
+    """The analysis that ``select-kernels`` left, where it ran."""
+    return context.extra.get("select-kernels", ())
 
 
 def _stops(passes: tuple[Pass, ...]) -> list[tuple[str, int]]:

@@ -67,7 +67,7 @@ class Gemm:
         kernel = kernels()[self.algorithm]
         if kernel.estimate is None:
             return None
-        return kernel.estimate(self._product.operation(), Site(*self.grid, *DTYPE_POLICY[self.dtype], target))
+        return kernel.estimate(self._product.operation(target), Site(*self.grid, *DTYPE_POLICY[self.dtype], target))
 
     def bounds(self, target: Target) -> Bounds:
         """Of any product that leaves C where it is computed."""

@@ -31,10 +31,17 @@ LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in w
 @click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")
 @click.option("--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode: none]")
-@click.option("--strategy", default="waferllm", show_default=True, metavar="NAME", help="How tensors are laid out.")
+@click.option(
+    "--strategy",
+    default="waferllm",
+    show_default=True,
+    metavar="NAME,..",
+    help="How tensors are laid out, and kernels to take in place of the fastest ones: gemm.summa,gemm.ring{vector=m}.",
+)
 @click.option("--pipeline", metavar="'a{x=1},b'", help="Passes to run instead of the strategy's own.")
 @click.option("--emit", type=click.Choice(LEVELS), help="Print the text of this level instead of writing a build.")
 @click.option("--dump-ir", type=FILE, metavar="DIR", help="Write the IR after each pass, in numbered files.")
+@click.option("--explain-choice", is_flag=True, help="Say which kernels were considered, and why one was chosen.")
 @click.option("--time-passes", is_flag=True, help="Say how long each pass took.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on success.")
 def command(
@@ -42,28 +49,33 @@ def command(
     output: Path | None,
     emit: str | None,
     dump_ir: Path | None,
+    explain_choice: bool,
     time_passes: bool,
     quiet: bool,
     **chosen: object,
 ) -> None:
     """Compile MODEL (.pt2, or a TorchScript .pt) to a build: one small program for every PE."""
     options = CompileOptions(**chosen)  # type: ignore[arg-type]
-    if output is None and emit is None:
-        raise click.UsageError("Missing option '-o' / '--output' (or print a level with --emit).")
+    if output is None and emit is None and not explain_choice:
+        raise click.UsageError("Missing option '-o' / '--output' (or print a level with --emit, or --explain-choice).")
     if output is not None and emit is None:
         check_replaceable(output)
     start = time.monotonic()
     with progress_for_stderr(quiet) as progress:
         progress.stage("importing torch")
         from meshc.driver import compile_model
+        from meshc.passes.choice_table import choice_table
         from meshc.passes.pipeline import timing_table
 
-        compiled = compile_model(model, options, progress=progress, dump_ir=dump_ir, until=emit or "program")
+        until = emit or ("program" if output is not None else "tile")
+        compiled = compile_model(model, options, progress=progress, dump_ir=dump_ir, until=until, say=_say)
         if output is not None and emit is None:
             progress.stage("writing the build")
             compiled.save(output)
     if emit is not None:
         _print_level(compiled.ir(emit), output)
+    if explain_choice:
+        click.echo(choice_table(compiled.choices), err=emit is not None and output is None)
     if time_passes:
         click.echo(timing_table(compiled.pass_times), err=True)
     if output is not None and emit is None and not quiet:
@@ -80,6 +92,10 @@ def check_replaceable(directory: Path) -> None:
             f"{str(directory)!r} exists and is not a build",
             helps=["choose another output directory, or remove it first"],
         )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _print_level(text: str, output: Path | None) -> None:

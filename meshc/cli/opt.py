@@ -40,6 +40,7 @@ def command(
     context = PassContext(
         weights=_weights(weights) if weights is not None else {},
         target=load_target(target) if target is not None else None,
+        say=lambda text: click.echo(text, err=True),
     )
     module = parse_module(sys.stdin.read(), "<stdin>") if str(file) == "-" else read_module(file)
     timings = run_pipeline(module, passes, context, dump_dir=dump_ir)

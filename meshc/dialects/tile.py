@@ -35,7 +35,8 @@ _TILE_FUNCTIONS = tuple(
     for row in FUNCTIONS
 )
 
-_ALGORITHM = optional("algorithm")
+#: The kernel that carries it out, and what was chosen besides (see meshc/kernels/schedule.py).
+_KERNEL = (optional("algorithm"), optional("schedule", "dict"))
 _NUMBER = ("float", "int")
 #: What every attention says of its heads and of what a query may see.
 _HEADS = (
@@ -55,14 +56,14 @@ _ROWS = (
         "tile.embedding",
         "rows of a table (first operand) for the token ids (second operand)",
         operands=exactly(2),
-        attributes=(required("sequence", "int"), _ALGORITHM),
+        attributes=(required("sequence", "int"), *_KERNEL),
         check=rules.embedding,
     ),
     OpSpec(
         "tile.position_embedding",
         "rows of a table by the position of each token",
         operands=exactly(1),
-        attributes=(required("sequence", "int"), _ALGORITHM),
+        attributes=(required("sequence", "int"), *_KERNEL),
         check=rules.shards(0),
     ),
     OpSpec(
@@ -71,7 +72,7 @@ _ROWS = (
         "its tensor, and the stretch of output features that it takes",
         operands=Count(2, None),
         results=Count(1, None),
-        attributes=(required("parts", "list"), _ALGORITHM),
+        attributes=(required("parts", "list"), *_KERNEL),
         check=rules.gemm,
     ),
     OpSpec(
@@ -82,7 +83,7 @@ _ROWS = (
             required("order", words=("nk", "kn")),
             required("start", "int"),
             required("stop", "int"),
-            _ALGORITHM,
+            *_KERNEL,
         ),
         check=rules.gemm_transposed,
     ),
@@ -91,42 +92,42 @@ _ROWS = (
         "tile.gemm for one token of each sequence: features over y before and over x after, or the other way round",
         operands=Count(2, None),
         results=Count(1, None),
-        attributes=(required("parts", "list"), _ALGORITHM),
+        attributes=(required("parts", "list"), *_KERNEL),
         check=rules.gemv,
     ),
     OpSpec(
         "tile.rms_norm",
         "x over the root of its mean square, times a weight",
         operands=Count(1, 2),
-        attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), _ALGORITHM),
+        attributes=(required("eps", *_NUMBER), optional("unit_offset", "bool"), optional("heads", "int"), *_KERNEL),
         check=rules.both(rules.shards(1), rules.same_cut, rules.norm),
     ),
     OpSpec(
         "tile.layer_norm",
         "x less its mean over its standard deviation, times a weight, plus a bias",
         operands=Count(1, 3),
-        attributes=(required("eps", *_NUMBER), _ALGORITHM),
+        attributes=(required("eps", *_NUMBER), *_KERNEL),
         check=rules.both(rules.shards(1), rules.same_cut),
     ),
     OpSpec(
         "tile.phases",
         "cosines and sines of position times frequency",
         operands=exactly(1),
-        attributes=(optional("scale", *_NUMBER), required("sequence", "int"), _ALGORITHM),
+        attributes=(optional("scale", *_NUMBER), required("sequence", "int"), *_KERNEL),
         check=rules.both(rules.shards(0), rules.by_heads),
     ),
     OpSpec(
         "tile.rope",
         "pairs of the first operand turned by the phases",
         operands=exactly(2),
-        attributes=(_ALGORITHM,),
+        attributes=_KERNEL,
         check=rules.both(rules.shards(), rules.by_heads),
     ),
     OpSpec(
         "tile.attention",
         "softmax(q kᵀ scale, masked) v, by heads",
         operands=exactly(3),
-        attributes=(*_HEADS, required("sequence", "int"), _ALGORITHM),
+        attributes=(*_HEADS, required("sequence", "int"), *_KERNEL),
         check=rules.both(rules.shards(), rules.by_heads),
     ),
     OpSpec(
@@ -138,7 +139,7 @@ _ROWS = (
             required("context", "int"),
             required("cache"),
             optional("kv", words=("shift", "append")),
-            _ALGORITHM,
+            *_KERNEL,
         ),
         check=rules.both(rules.shards(), rules.cached_attention),
     ),
@@ -146,14 +147,14 @@ _ROWS = (
         "tile.glu",
         "activation(gate) * up",
         operands=exactly(2),
-        attributes=(required("activation", words=UNARY), _ALGORITHM),
+        attributes=(required("activation", words=UNARY), *_KERNEL),
         check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
         "tile.unary",
         "a function of each element",
         operands=exactly(1),
-        attributes=(required("function", words=UNARY), _ALGORITHM),
+        attributes=(required("function", words=UNARY), *_KERNEL),
         check=rules.both(rules.shards(), rules.same_cut),
     ),
     OpSpec(
@@ -164,7 +165,7 @@ _ROWS = (
             required("function", words=BINARY),
             optional("scalar", *_NUMBER),
             optional("reversed", "bool"),
-            _ALGORITHM,
+            *_KERNEL,
         ),
         check=rules.elementwise,
     ),
@@ -172,7 +173,7 @@ _ROWS = (
         "tile.relayout",
         "the same tensor in another layout, the other way round, replicated, or in another rectangle of the grid",
         operands=exactly(1),
-        attributes=(_ALGORITHM,),
+        attributes=_KERNEL,
         check=rules.relayout,
     ),
     OpSpec(
@@ -190,7 +191,7 @@ _ROWS = (
         "tile.sample",
         "the next token of each sequence by its logits, in every PE: the likeliest or one of ``top_k`` by chance",
         operands=exactly(1),
-        attributes=(optional("top_k", "int"), _ALGORITHM),
+        attributes=(optional("top_k", "int"), *_KERNEL),
         effects=True,
         check=rules.sample,
     ),

@@ -1,9 +1,10 @@
 """What a kernel says of itself before it runs: cycles, memory, colors and critical path on one site.
 
-Each GEMM kernel has a function from an operation and a :class:`Site` to an
-:class:`Estimate`, next to its generator. It follows the generated code instruction by
-instruction, at the prices of :mod:`meshrt.program.cost`, for the PE that ends last; what
-the model leaves out is where words wait for words of another color.
+Each kernel that has others beside it has a function from an operation, with the ``schedule``
+that is being considered, and a :class:`Site` to an :class:`Estimate`, next to its generator. It
+follows the generated code instruction by instruction, at the prices of
+:mod:`meshrt.program.cost`, for the PE that ends last; what the model leaves out is where words
+wait for words of another color.
 """
 
 from __future__ import annotations

@@ -17,7 +17,15 @@ from meshc.ir.core import Operation
 from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.linear import TileProduct, ends_cycles, finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.linear import (
+    TileProduct,
+    ends_cycles,
+    finish_parts,
+    loop_orders,
+    part_layouts,
+    placed_parts,
+    start_accumulator,
+)
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.multicast import MovingRoot
 from meshrt.program.cost import elements_per_word, launch_cycles
@@ -55,7 +63,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
     with builder.loop("s", width) as s:
         a = gathered_x.at(s * slot, rows, inner)
         b = gathered_w.at(s * (inner * columns), inner, columns)
-        builder.emit("gemm", accumulator, a, b, vector="n" if columns >= rows else "m")
+        builder.emit("gemm", accumulator, a, b, vector=TileProduct.of(op).vector)
     finish_parts(op, lowering, accumulator, rows, columns)
 
 
@@ -100,4 +108,5 @@ KERNEL = Kernel(
     rank=3,
     estimate=estimate,
     scaling=Scaling("N X + (N + 1) W + C", "O(N)", "N - 1", "2N", "WaferLLM, OSDI'25, section 5"),
+    schedules=loop_orders,
 )

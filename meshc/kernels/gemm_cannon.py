@@ -15,6 +15,7 @@ from __future__ import annotations
 from meshc.ir.core import Operation
 from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.linear import loop_orders
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.systolic import Topology, emit_systolic, estimate_systolic
 from meshc.kernels.wraparound import line_position, wraparound_ring
@@ -41,4 +42,5 @@ KERNEL = Kernel(
     rank=2,
     estimate=estimate,
     scaling=Scaling("2 X + 3 W + C", "O(1)", "N - 1", "3N/2", "Cannon 1969"),
+    schedules=loop_orders,
 )

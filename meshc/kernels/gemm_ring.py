@@ -24,7 +24,7 @@ from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.linear import finish_parts, part_layouts, placed_parts, start_accumulator
+from meshc.kernels.linear import TileProduct, finish_parts, loop_orders, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import Ring, logical, logical_position, physical, ring
 from meshc.kernels.systolic import Topology, emit_systolic, estimate_systolic
@@ -144,7 +144,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
     # The k block that belongs to column ``block``.
     weights = placed_parts(op, lowering, lambda i: shard_of(x).x.index(block, i), inner)
     accumulator = start_accumulator(op, lowering, rows, columns)
-    vector = "n" if columns >= rows else "m"
+    vector = TileProduct.of(op).vector
     if parts == 1:
         tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
         builder.emit("copy", tile, lowering.buffer_of(x))
@@ -165,7 +165,6 @@ def estimate(op: Operation, site: Site) -> Estimate:
     return estimate_systolic(op, site, TWO_HOP, last_shift=True)
 
 
-#: The default.
 KERNEL = Kernel(
     "gemm.ring",
     "tile.gemm",
@@ -173,4 +172,5 @@ KERNEL = Kernel(
     emit,
     estimate=estimate,
     scaling=Scaling("2 X + 3 W + C", "O(1)", "2", "3N/2", "WaferLLM, OSDI'25, section 5"),
+    schedules=loop_orders,
 )

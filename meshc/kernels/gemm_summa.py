@@ -6,14 +6,17 @@ before is in use (:class:`meshc.kernels.multicast.MovingRoot`), into a second bu
 the tile product runs. Where the grid is not square the tiles of X and W end at different
 places, and the products are the stretches between (:mod:`meshc.kernels.inner_walk`).
 
-Critical path on P x P PEs: P steps of the longer of a tile product and two broadcasts, the
-next root one hop away; 2 (P - 1) hops to the last PE. Memory: two X tiles, three W tiles,
-the accumulator. Colors: 1 on either axis, three configurations each.
+With ``overlap = false`` a tile comes when the one before is used up, into the same buffer.
+
+Critical path on P x P PEs: P steps of the longer of a tile product and two broadcasts (of their
+sum without overlap), the next root one hop away; 2 (P - 1) hops to the last PE. Memory: two X
+tiles, three W tiles, the accumulator; one X tile and two W tiles without overlap. Colors: 1 on
+either axis, three configurations each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshc.dialects.shard import shard_of
@@ -25,13 +28,17 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.linear import TileProduct, ends_cycles, finish_parts, part_layouts, placed_parts, start_accumulator
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.multicast import MovingRoot
+from meshc.kernels.schedule import Schedule, schedule_of, vectors
 from meshrt.program.expr import Expr, Int, Name, select
 from meshrt.program.model import View
 
 
 @dataclass(frozen=True, slots=True)
 class BroadcastFeed:
-    """Brings the next tile from its owner in this PE's row or column."""
+    """Brings the next tile from its owner in this PE's row or column.
+
+    ``second`` is where it comes in; where that is ``tile`` itself, only when the present one is used up.
+    """
 
     builder: MeshBuilder
     roots: MovingRoot | None
@@ -39,21 +46,51 @@ class BroadcastFeed:
     tile: MeshBuffer
     second: MeshBuffer
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether a tile may come in while the one before is in use."""
+        return self.tile != self.second
+
     def launch(self, tile: Expr) -> None:
-        """Begin the broadcast of the tile from the PE of its number."""
+        """Fetch the next tile while the present one is in use, where there is room for both."""
+        if self.overlaps:
+            self.begin(tile)
+
+    def settle(self, tile: Expr) -> None:
+        """Have the next tile in the place of the present one."""
+        if not self.overlaps:
+            self.begin(tile)
+        self.end()
+
+    def begin(self, tile: Expr) -> None:
+        """Begin the broadcast of a tile from the PE of its number."""
         if self.roots is not None:
             self.roots.launch(tile, self.own, self.second, f"{self.roots.axis}_tile")
 
-    def settle(self) -> None:
-        """Wait for its end, and take the tile that came."""
+    def end(self) -> None:
+        """Wait for the end of the broadcast, and take the tile that came."""
         if self.roots is not None:
             self.builder.emit("wait", handle=f"{self.roots.axis}_tile")
-            self.builder.emit("rotate", self.tile, self.second)
+            if self.overlaps:
+                self.builder.emit("rotate", self.tile, self.second)
 
     def restore(self) -> None:
         """Leave the routers as they were."""
         if self.roots is not None:
             self.roots.restore()
+
+
+def schedules(op: Operation, width: int, height: int) -> Sequence[Schedule]:
+    """Loop orders of the tile product, and whether tiles come while it runs: nothing comes on one PE."""
+    orders = vectors(TileProduct.of(op).vector)
+    if width == height == 1:
+        return orders
+    return [{**order, "overlap": overlap} for overlap in (True, False) for order in orders]
+
+
+def overlaps(op: Operation) -> bool:
+    """Whether tiles come in while the ones before are multiplied."""
+    return schedule_of(op).get("overlap", True)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -79,17 +116,18 @@ def emit(op: Operation, lowering: Lowering) -> None:
     feeds = []
     for axis, parts, own, shape in (("x", width, x_own, (rows, inner)), ("y", height, weights.view(), ())):
         shape = shape or (w_cut.size, columns)
-        tiles = [lowering.temporary(f"{axis}_tile", lowering.operand, *shape) for _ in range(2 if parts > 1 else 1)]
+        buffers = 2 if parts > 1 and overlaps(op) else 1
+        tiles = [lowering.temporary(f"{axis}_tile", lowering.operand, *shape) for _ in range(buffers)]
         if parts == 1:
             builder.emit("copy", tiles[0], own)
         roots = MovingRoot.over(builder, axis) if parts > 1 else None
         feeds.append(BroadcastFeed(builder, roots, own, tiles[0], tiles[-1]))
     for feed in feeds:
-        feed.launch(Int(0))
+        feed.begin(Int(0))
     for feed in feeds:
-        feed.settle()
+        feed.end()
     x_feed, w_feed = feeds
-    vector = "n" if columns >= rows else "m"
+    vector = TileProduct.of(op).vector
 
     def product(low: Expr, high: Expr) -> None:
         depth = high - low
@@ -100,13 +138,17 @@ def emit(op: Operation, lowering: Lowering) -> None:
     if width == height:
         with builder.loop("s", width) as s:
             more = (s + 1).lt(width)
-            with builder.when(more):
-                for feed in feeds:
-                    feed.launch(s + 1)
+            if overlaps(op):
+                with builder.when(more):
+                    for feed in feeds:
+                        feed.begin(s + 1)
             builder.emit("gemm", accumulator, x_feed.tile, w_feed.tile, vector=vector)
             with builder.when(more):
+                if not overlaps(op):
+                    for feed in feeds:
+                        feed.begin(s + 1)
                 for feed in feeds:
-                    feed.settle()
+                    feed.end()
     else:
         emit_walk(builder, Int(0), Operand(x_cut, x_feed), Operand(w_cut, w_feed), product)
     for feed in feeds:
@@ -121,6 +163,7 @@ class BroadcastPace:
     site: Site
     tiles: TileProduct
     words: Mapping[str, int]
+    overlap: bool
     now: int = 0
     ramp_free: int = 0
     arrivals: dict[str, int] = field(default_factory=dict)
@@ -130,7 +173,12 @@ class BroadcastPace:
         self.now += rounds * self.site.round + branches * self.site.branch
 
     def launch(self, axis: str) -> None:
-        """A broadcast begins: the next root turns its router and sends."""
+        """A broadcast begins, where there is room for its tile."""
+        if self.overlap:
+            self.begin(axis)
+
+    def begin(self, axis: str) -> None:
+        """The next root turns its router and sends."""
         if axis not in self.words:
             return
         site = self.site
@@ -141,9 +189,15 @@ class BroadcastPace:
         self.arrivals[axis] = sent + site.flight(1)
 
     def settle(self, axis: str) -> None:
+        """The tile is in place."""
+        if not self.overlap:
+            self.begin(axis)
+        self.end(axis)
+
+    def end(self, axis: str) -> None:
         """The tile has come."""
         if axis in self.words:
-            self.now = self.site.until(self.now, self.arrivals[axis]) + self.site.issue
+            self.now = self.site.until(self.now, self.arrivals[axis]) + self.overlap * self.site.issue
 
     def product(self, depth: int) -> None:
         """A product of so many positions."""
@@ -159,31 +213,35 @@ def estimate(op: Operation, site: Site) -> Estimate:
     sizes = {axis: size for axis, size, parts in (("x", x_tile, width), ("y", w_tile, height)) if parts > 1}
     words = {axis: site.words(size) for axis, size in sizes.items()}
     copies = {axis: site.move(size) for axis, size in sizes.items()}
-    pace = BroadcastPace(site, tiles, words, now=ends_cycles(op, site))
+    overlap = overlaps(op)
+    pace = BroadcastPace(site, tiles, words, overlap, now=ends_cycles(op, site))
     own = shard_of(op.operands[0]).dtype != site.operand
     pace.now += site.move(x_tile) if own else 0
     pace.now += sum(site.move(size) for axis, size in (("x", x_tile), ("y", w_tile)) if axis not in sizes)
     for axis in "xy":
-        pace.launch(axis)
+        pace.begin(axis)
     for axis in "xy":
-        pace.settle(axis)
+        pace.end(axis)
     pace.now += site.issue
     if width == height:
         for s in range(width):
-            more = s + 1 < width
-            pace.spend(rounds=1, branches=2)
-            for axis in "xy" if more else "":
-                pace.launch(axis)
+            coming = "xy" if s + 1 < width else ""
+            pace.spend(rounds=1, branches=1 + overlap)
+            for axis in coming if overlap else "":
+                pace.begin(axis)
             pace.product(tiles.inner)
-            for axis in "xy" if more else "":
-                pace.settle(axis)
+            for axis in "" if overlap else coming:
+                pace.begin(axis)
+            for axis in coming:
+                pace.end(axis)
     else:
         pace_walk(Start(0, (0, 0), (0, 0)), x_cut, w_cut, pace)
     turns = 2 * site.branch + site.turn
     cycles = pace.now + sum(2 * turns + copies[axis] for axis in sizes) + turns * len(sizes)
     far = (width - 1) + (height - 1)
     cycles += far * site.target.hop_cycles
-    memory = x_tile * (int(own) + (2 if width > 1 else 1)) + w_tile * (1 + (2 if height > 1 else 1))
+    buffers = {parts: 2 if parts > 1 and overlap else 1 for parts in (width, height)}
+    memory = x_tile * (int(own) + buffers[width]) + w_tile * (1 + buffers[height])
     stages = max(width, height)
     return Estimate(
         cycles, site.bytes(memory, tiles.rows * tiles.columns), len(sizes), far + stages, stages if sizes else 0
@@ -198,4 +256,5 @@ KERNEL = Kernel(
     rank=1,
     estimate=estimate,
     scaling=Scaling("2 X + 3 W + C", "O(N)", "N - 1", "N", "van de Geijn and Watts 1997"),
+    schedules=schedules,
 )

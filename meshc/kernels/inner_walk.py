@@ -69,8 +69,8 @@ class Feed(Protocol):
         """Begin to fetch the next tile, number ``tile`` of its cut."""
         ...
 
-    def settle(self) -> None:
-        """Wait for it, and put it in the place of the present one."""
+    def settle(self, tile: Expr) -> None:
+        """Wait for the next tile, number ``tile``, and put it in the place of the present one."""
         ...
 
 
@@ -184,13 +184,13 @@ def emit_walk(builder: MeshBuilder, start: Expr, x: Operand, w: Operand, product
             with builder.when(boundary.lt(high)):
                 # Where the walk begins with a whole tile, that one is in place.
                 with builder.when(following.gt(long.first)):
-                    long.feed.settle()
+                    long.feed.settle(following)
                     with builder.when(following.lt(last)):
                         long.feed.launch(following + 1)
                 product(boundary, high)
         with builder.when(more):
-            short.feed.settle()
+            short.feed.settle(tile + 1)
     if long.cut.parts > 1 and not long.cut.even:
         # A PE whose first tile begins at its start, by rounding, has no use for it again; its neighbours may.
         with builder.when(minimum(long.midst, long.cut.boundary(last).eq(end))):
-            long.feed.settle()
+            long.feed.settle(last)

@@ -16,6 +16,7 @@ from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.estimate import Site
 from meshc.kernels.lowering import Indices, Lowering, Section, Weight, tensor_name
+from meshc.kernels.schedule import Schedule, schedule_of, vectors
 from meshrt.program.expr import Expr, ExprLike, Name, select
 
 
@@ -26,25 +27,32 @@ def part_layouts(op: Operation) -> list[Layout]:
 
 @dataclass(frozen=True, slots=True)
 class TileProduct:
-    """The tile product of a ``tile.gemm``: C[rows, columns] += X[rows, inner] W[inner, columns]."""
+    """The tile product of a ``tile.gemm``: C[rows, columns] += X[rows, inner] W[inner, columns].
+
+    ``vector`` is the dimension of its vector operations: the one that the operation's schedule
+    names, else the longer one.
+    """
 
     rows: int
     inner: int
     columns: int
+    vector: str
 
     @classmethod
     def of(cls, op: Operation) -> TileProduct:
         """The tiles of an operation, its parts side by side."""
-        return cls(*shard_of(op.operands[0]).tile, sum(layout.tile for layout in part_layouts(op)))
-
-    @property
-    def vector(self) -> str:
-        """The dimension of the vector operations: the longer one."""
-        return "n" if self.columns >= self.rows else "m"
+        rows, inner = shard_of(op.operands[0]).tile
+        columns = sum(layout.tile for layout in part_layouts(op))
+        return cls(rows, inner, columns, schedule_of(op).get("vector", "n" if columns >= rows else "m"))
 
     def cycles(self, site: Site, inner: int | None = None) -> int:
         """The product, or one of another depth."""
         return site.product(self.rows, self.inner if inner is None else inner, self.columns, self.vector)
+
+
+def loop_orders(op: Operation, width: int, height: int) -> Sequence[Schedule]:
+    """The schedules of a kernel of which only the tile product's loop order is free: ``vector``."""
+    return vectors(TileProduct.of(op).vector)
 
 
 def ends_cycles(op: Operation, site: Site) -> int:

@@ -70,7 +70,7 @@ class RingFeed:
         self.builder.emit("recv", self.second, color=self.on.receive, async_=f"{self.axis}_in")
         self.builder.emit("send", self.tile, color=self.on.send, async_=f"{self.axis}_out")
 
-    def settle(self) -> None:
+    def settle(self, tile: Expr | None = None) -> None:
         """Wait for its end, and take the tile that came."""
         self.builder.emit("wait", handle=f"{self.axis}_in")
         self.builder.emit("wait", handle=f"{self.axis}_out")
@@ -119,7 +119,7 @@ def emit_systolic(op: Operation, lowering: Lowering, topology: Topology) -> None
     tile = lowering.temporary("x_tile", lowering.operand, rows, inner)
     builder.emit("copy", tile, lowering.buffer_of(x))
     accumulator = start_accumulator(op, lowering, rows, columns)
-    vector = "n" if columns >= rows else "m"
+    vector = TileProduct.of(op).vector
     if width == height == 1:
         builder.emit("gemm", accumulator, tile, weights.view(), vector=vector)
         finish_parts(op, lowering, accumulator, rows, columns)

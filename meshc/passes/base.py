@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from meshrt.target import Target
 
 
+def _nobody(text: str) -> None:
+    """Listens to no pass."""
+
+
 @dataclass
 class PassContext:
     """What a pass may look at besides the module.
@@ -21,13 +25,14 @@ class PassContext:
     ``weights`` maps names to source tensors (possibly without data, on the meta device);
     ``options`` and ``target`` are those of the compilation, absent when a pass runs on
     bare IR text; ``extra`` is where one pass leaves an analysis for a later one, under the
-    first one's name.
+    first one's name. ``say`` takes what a pass was asked to tell: by default nobody listens.
     """
 
     weights: Mapping[str, Any] = field(default_factory=dict)
     options: CompileOptions | None = None
     target: Target | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    say: Callable[[str], None] = _nobody
 
 
 @dataclass(frozen=True)

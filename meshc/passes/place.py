@@ -82,26 +82,24 @@ class Place(Pass):
         if len(module.body.ops) != 1:
             raise MeshError("M0404", f"place takes a module of one function, and this one has {len(module.body.ops)}")
         (func,) = module.body.ops
-        options = context.options or CompileOptions()
-        a = func.attributes
-        size = {"width": a["width"], "height": a["height"]}
-        region = Operation("mesh.region", attributes={"name": "main", **size, "origin": (0, 0)}, regions=[Block()])
-        builder = MeshBuilder(region, **size)
-        walk = _Walk(self._lowering(builder, func, options), module)
-        if a.get("phase") == "decode":
+        region = empty_region(func)
+        lowering = self.lowering(region, func, context)
+        walk = _Walk(lowering, module)
+        if func.attributes.get("phase") == "decode":
             walk.steps(func)
         else:
             walk.inputs(func.regions[0])
             walk.block(func.regions[0])
-        builder.finish()
+        lowering.builder.finish()
         module.level = "mesh"
         module.body = Block()
         module.body.append(region)
         module.attributes["ops"] = tuple(walk.sources)
 
-    def _lowering(self, builder: MeshBuilder, func: Operation, options: CompileOptions) -> Lowering:
-        """What the kernels work with. Decode has the tokens of a step in every row."""
-        a = func.attributes
+    def lowering(self, region: Operation, func: Operation, context: PassContext) -> Lowering:
+        """What the kernels of a function append to the region with. Decode has the tokens of a step in every row."""
+        a, options = func.attributes, context.options or CompileOptions()
+        builder = MeshBuilder(region, a["width"], a["height"])
         decode = a.get("phase") == "decode"
         logits = self.logits or options.logits
         if logits not in LOGITS["decode" if decode else "prefill"]:
@@ -116,6 +114,12 @@ class Place(Pass):
             logits,
             self.chunk_elements or options.chunk_elements,
         )
+
+
+def empty_region(func: Operation) -> Operation:
+    """The region of a function, on its grid, with nothing in it."""
+    attributes = {"name": "main", "width": func.attributes["width"], "height": func.attributes["height"]}
+    return Operation("mesh.region", attributes={**attributes, "origin": (0, 0)}, regions=[Block()])
 
 
 class _Walk:

@@ -1,29 +1,38 @@
-"""``select-kernels``: which algorithm carries out each tile operation."""
+"""``select-kernels``: which algorithm carries out each tile operation, and how, by cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from meshc.dialects.tile import DTYPE_POLICY
 from meshc.ir.core import Module, Operation
+from meshc.kernels.estimate import Site
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.pins import LAYOUTS, pins
 from meshc.kernels.registry import kernels
+from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
-from meshrt.diagnostics import MeshError
-from meshrt.diagnostics.suggest import did_you_mean
+from meshc.passes.candidates import Choice, choice_for
+from meshc.passes.choice_table import choice_table
+from meshc.passes.fit_choices import fit
 
 
 @dataclass(frozen=True)
 class SelectKernels(Pass):
-    """Give every tile operation its ``algorithm``.
+    """Give every tile operation its ``algorithm``, and its ``schedule`` where there is one to choose.
 
     Needs: the tile level.
 
-    Does: an operation that already names an algorithm keeps it; another one gets the kernel
-    that ``pin`` names for its like, or else that of the lowest rank that applies on the grid.
-    Raises M0405 where an algorithm is unknown or does not apply, and where no kernel does; a
-    kernel may raise for what it cannot do (M0409 and M0410 for relayouts)::
+    Does: of all kernels and schedules that apply on the grid, takes for each operation the one
+    of the fewest predicted cycles with which the whole program fits into the target's memory
+    and colors (:mod:`meshc.passes.fit_choices`). An operation that already has an algorithm, or
+    part of a schedule, keeps it; then ``pin`` counts, then the strategy of the compilation.
+    Without a target nothing has a price, and the first that applies is taken. Raises M0405 where
+    an algorithm is unknown or does not apply, and where no kernel does; M0411 where a kernel
+    has no such schedule; M0401 and M0406 where nothing fits. A kernel may raise for what it
+    cannot do (M0409 and M0410 for relayouts). Without a target::
 
         module tile
         func() {name = "forward", width = 4, height = 2, dtype = "f32", batch = 1, sequence = 5}
@@ -46,59 +55,68 @@ class SelectKernels(Pass):
           %x = tile.position_embedding(%t) {sequence = 5, algorithm = "embedding.position"}
             : shard<"f32", block<5, 2>, block<8, 4>>
           %y = tile.gemm(%x, %w) {
-            parts = [{weight = 1, order = "nk", start = 0, stop = 8}], algorithm = "gemm.ring"
+            parts = [{weight = 1, order = "nk", start = 0, stop = 8}],
+            algorithm = "gemm.ring", schedule = {vector = "m"}
           } : shard<"f32", block<5, 2>, block<8, 4>>
           return()
         }
 
-    Holds after: every operation that a kernel carries out has ``algorithm``.
+    Holds after: every operation that a kernel carries out has ``algorithm``, and ``schedule``
+    where its kernel has one. The candidates are left as the pass's analysis.
     """
 
     name: ClassVar[str] = "select-kernels"
     level: ClassVar[str] = "tile"
 
-    #: Kernels to take for the operations that they carry out.
+    #: Kernels to take for the operations that they carry out, with as much of their schedules as is wanted:
+    #: ``gemm.ring`` or ``gemm.ring{vector=m}``.
     pin: tuple[str, ...] = ()
+    #: Say what was considered and why it was chosen.
+    explain: bool = False
 
     def run(self, module: Module, context: PassContext) -> None:
         known = kernels()
-        choices: dict[str, list[Kernel]] = {}
+        by_operation: dict[str, list[Kernel]] = {}
         for kernel in known.values():
-            choices.setdefault(kernel.operation, []).append(kernel)
-        pinned = {_known(name, known).operation: name for name in self.pin}
+            by_operation.setdefault(kernel.operation, []).append(kernel)
+        pinned = pins(self.pin, known)
+        if context.options is not None:
+            pinned = {**pins([context.options.strategy], known, LAYOUTS), **pinned}
+        choices: list[Choice] = []
         for func in module.body.ops:
             grid = func.attributes["width"], func.attributes["height"]
-            for op in func.walk():
-                if op.name in choices:
-                    name = op.attributes.get("algorithm", pinned.get(op.name))
-                    kernel = _select(op, name, choices[op.name], *grid)
-                    kernel.check(op, *grid, context.target)
-                    op.attributes["algorithm"] = kernel.name
+            site = _site(func, context)
+            for op, rounds in _walk(func, 1):
+                if op.name in by_operation:
+                    choice = choice_for(op, by_operation[op.name], pinned.get(op.name), grid, site, rounds)
+                    choice.choose(choice.chosen)
+                    choices.append(choice)
+        # A module of several functions is no program yet.
+        if context.target is not None and len(module.body.ops) == 1:
+            fit(module, choices, context)
+        context.extra[self.name] = tuple(choices)
+        if self.explain:
+            context.say(choice_table(choices))
 
 
-def _known(name: str, known: Mapping[str, Kernel]) -> Kernel:
-    """The kernel of a name that a user gave."""
-    if name not in known:
-        raise MeshError("M0405", f"there is no kernel {name!r}", helps=did_you_mean(name, known, "kernels"))
-    return known[name]
-
-
-def _select(op: Operation, pinned: str | None, choices: list[Kernel], width: int, height: int) -> Kernel:
-    """The kernel for an operation, of those that carry out its like."""
-    reasons = []
-    for kernel in choices:
-        if pinned in (None, kernel.name):
-            reason = kernel.applies(op, width, height)
-            if reason is None:
-                return kernel
-            reasons.append(f"{kernel.name}: {reason}")
-    if not reasons:
-        reasons = [f"{op.name} is carried out by {', '.join(kernel.name for kernel in choices)}"]
-    named = f" under the name {pinned}" if pinned else ""
-    raise MeshError(
-        "M0405",
-        f"no kernel for {op.name} applies on a grid of {width}x{height}{named}",
-        place=op.location.place,
-        notes=reasons,
-        helps=["`meshc kernels` lists the kernels and what each needs"],
+def _site(func: Operation, context: PassContext) -> Site | None:
+    """Where the operations of a function run; None without a target, for then nothing has a price."""
+    if context.target is None:
+        return None
+    attributes = func.attributes
+    options = context.options or CompileOptions()
+    return Site(
+        attributes["width"],
+        attributes["height"],
+        *DTYPE_POLICY[attributes["dtype"]],
+        context.target,
+        options.chunk_elements,
     )
+
+
+def _walk(op: Operation, rounds: int) -> Iterator[tuple[Operation, int]]:
+    """The operations inside one, each with how often it runs."""
+    for block in op.regions:
+        for inner in block.ops:
+            yield inner, rounds
+            yield from _walk(inner, rounds * inner.attributes.get("count", 1) if inner.regions else rounds)

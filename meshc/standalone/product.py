@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshc.dialects.layout import Block
 from meshc.dialects.shard import ShardType
@@ -10,6 +10,7 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.emit.program import emit_program
 from meshc.ir.core import Block as IRBlock
 from meshc.ir.core import Builder, Module, Operation, TensorType
+from meshc.kernels.schedule import Schedule
 from meshc.passes.allocate_colors import AllocateColors
 from meshc.passes.base import PassContext
 from meshc.passes.pipeline import run_pipeline
@@ -24,6 +25,8 @@ from meshrt.target import Target
 class Product:
     """``size`` is (M, K, N), ``grid`` (W, H), ``kernel`` one of ``tile.gemm``, ``dtype`` the arithmetic of ``--dtype``.
 
+    ``schedule`` is as much of the kernel's schedule as is given; the rest is chosen by cost.
+
     The program takes the tensors ``x`` [M, K] and ``w`` [K, N]; its region has the runtime
     scalar ``length``, which is M. X is copied to its place first.
     """
@@ -32,6 +35,7 @@ class Product:
     grid: tuple[int, int]
     size: tuple[int, int, int]
     dtype: str = "f32"
+    schedule: Schedule = field(default_factory=dict)
 
     def module(self, result: bool = False) -> Module:
         """The tile level: X placed where it belongs, the product, and its way out where the ``result`` is asked for."""
@@ -46,7 +50,10 @@ class Product:
         weight = builder.create("tile.weight", [], [TensorType((k, n), "f32")], {"name": "w"}).result
         parts = ({"weight": 1, "order": "kn", "start": 0, "stop": n},)
         shard = ShardType(other, tokens, Block(n, width))
-        c = builder.create("tile.gemm", [x, weight], [shard], {"parts": parts, "algorithm": self.kernel}).result
+        attributes: dict[str, object] = {"parts": parts, "algorithm": self.kernel}
+        if self.schedule:
+            attributes["schedule"] = dict(self.schedule)
+        c = builder.create("tile.gemm", [x, weight], [shard], attributes).result
         if result:
             builder.create("tile.output", [c], [], {"names": ("c",), "shapes": ((1, m, n),)})
         builder.create("return")
@@ -62,6 +69,8 @@ class Product:
         run_pipeline(module, passes, PassContext(target=target))
         return emit_program(module)
 
-    def operation(self) -> Operation:
-        """The ``tile.gemm`` of :meth:`module`, as cost models take it."""
-        return next(op for op in self.module().walk() if op.name == "tile.gemm")
+    def operation(self, target: Target) -> Operation:
+        """The ``tile.gemm`` of :meth:`program`, as cost models take it: with the schedule that is chosen."""
+        module = self.module()
+        run_pipeline(module, [SelectKernels()], PassContext(target=target))
+        return next(op for op in module.walk() if op.name == "tile.gemm")

@@ -10,7 +10,7 @@ Both directions are held:
   has the last word: a route that is rewritten under another PE's words (M0504), and a move's buffer that is touched
   too early (M0509), where the engines took another order.
 
-What the check cannot decide (M0360) it does not accept; only some loops that end on a flag are such.
+What the check cannot decide (M0360) it does not accept; no generated program is such.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ from tests.differential.programs import SCALAR, cases
 
 #: Faults that a run shows only if its timing is unlucky.
 HIDDEN = ("M0504", "M0509")
-#: What the check says of a program that it can neither accept nor refute.
-UNDECIDED = "M0360"
 ENGINES = ("reference", "batched")
 #: Broken programs of each kind.
 EACH = 12
@@ -79,25 +77,25 @@ def judge(case: Case) -> str | None:
     found, failed = prove(case.program, case.target).findings, failures(case)
     if not found and failed:
         refuse(case, f"the check accepts a program that fails: {', '.join(failed)}")
-    if found and not failed and found[0].code not in (*HIDDEN, UNDECIDED):
+    if found and not failed and found[0].code not in HIDDEN:
         refuse(case, f"the check rejects a program that runs: {found[0].render()}")
     return found[0].code if found else None
 
 
 def test_generated_programs_are_accepted():
-    verdicts: Counter[str | None] = Counter()
+    verdicts: Counter[bool] = Counter()
 
     @seed(0)
     @settings(SETTINGS, max_examples=SOUND)
     @given(cases)
     def test(case: Case) -> None:
         code = judge(case)
-        if code is not None and not (code == UNDECIDED and "until" in case.text):
+        if code is not None:
             refuse(case, f"the check rejects a sound program with {code}")
-        verdicts[code] += 1
+        verdicts["until" in case.text] += 1
 
     test()
-    assert verdicts[None] > verdicts.total() // 2, verdicts
+    assert verdicts[True] > verdicts.total() // 6, "hardly any program has a loop that ends on a flag"
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))
@@ -112,10 +110,10 @@ def test_broken_programs(mutation: Mutation):
         if broken is None:
             return
         code = judge(broken)
-        assert code in (None, UNDECIDED, *HIDDEN, *mutation.codes), code
+        assert code in (None, *HIDDEN, *mutation.codes), code
         verdicts[code] += 1
 
     test()
     assert verdicts.total(), "the edit fits no program"
     if mutation.name not in RARELY:
-        assert any(code not in (None, UNDECIDED) for code in verdicts), f"no program was broken: {verdicts}"
+        assert any(code is not None for code in verdicts), f"no program was broken: {verdicts}"

@@ -91,7 +91,7 @@ class Repeat:
         counter = COUNTERS[depth] if self.most and depth < len(COUNTERS) else ""
         sheet.untils += 1
         if counter:
-            sheet.counters.append((counter, min(self.most, UNTIL_ROUNDS)))
+            sheet.counters.append((counter, self.most))
         try:
             body = write_all(self.acts, sheet)
         finally:

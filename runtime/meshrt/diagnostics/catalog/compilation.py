@@ -55,6 +55,11 @@ ENTRIES: dict[str, Entry] = {
         "While a value moves, a PE holds its tile of the operand and of the result and, on the ring, the tiles that "
         "pass. A replicated value takes its whole extent in every PE. Cut it over more PEs, or keep it in blocks.",
     ),
+    "M0411": Entry(
+        "A kernel has no such schedule",
+        "The `schedule` of an operation, or a pin such as `gemm.ring{vector=m}`, names what a kernel lets one choose "
+        "besides the algorithm. The note lists what it offers for this operation on this grid.",
+    ),
     "M0420": Entry(
         "The model cannot be decoded",
         "A token that is decoded sees the tokens before it. The named attention has no causal mask: it also looks at "

@@ -139,9 +139,9 @@ ENTRIES: dict[str, Entry] = {
         "something about the program could not be proven",
         "meshc check proves a program by running it without time and values, once for each class of runtime scalars "
         "that behave alike, and by induction over loops. It does not accept what it cannot decide: more values of the "
-        "scalars than it looks at, too long an execution, an until whose rounds differ, or routes that are rewritten "
-        "where only timing keeps the words of other PEs apart. The program may be sound all the same; a run finds "
-        "what goes wrong in it with the same codes.",
+        "scalars than it looks at, too long an execution, PEs that look at different flags at once, or routes that are "
+        "rewritten where only timing keeps the words of other PEs apart. The program may be sound all the same; a run "
+        "finds what goes wrong in it with the same codes.",
     ),
     "M0350": Entry(
         "this is not a build",

@@ -37,7 +37,6 @@ from meshrt.program.proofs.records import (
     ERROR_SPLIT,
     ERROR_STALE,
     ERROR_TABLE,
-    ERROR_UNTIL,
     F_CALL,
     F_COLOR,
     F_EARLIER,
@@ -174,7 +173,6 @@ class Explainer:
             ERROR_DIVISION: lambda: ("M0521", f"an index expression divides by zero on {at}"),
             ERROR_TABLE: lambda: ("M0520", f"an index expression reads outside a table on {at}"),
             ERROR_EXTENT: lambda: ("M0523", f"{opcode} on {at} moves {a} elements"),
-            ERROR_UNTIL: lambda: ("M0360", f"the rounds of an until on {at} leave its buffers differently"),
             ERROR_PENDING: lambda: (
                 "M0360",
                 f"more than {a} changes of one route on {at} may wait for words of the PE itself",

@@ -5,8 +5,8 @@ the whole region (places, counters but those of the loops at whose heads PEs sta
 buffers) is compared with what it was at earlier such moments. An execution is a function of this state, so equal states
 are followed by equal rounds, as long as every loop goes on: whole periods are skipped without being run.
 
-A loop whose number of rounds is not known before the run (``until``), or differs between choices of the runtime
-scalars, may be left as soon as its state repeats from one round to the next: whenever it ends, it is in this state.
+A loop whose number of rounds differs between choices of the runtime scalars may be left as soon as its state repeats
+from one round to the next: whenever it ends, it is in this state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from meshrt.program.proofs.processes import values
 from meshrt.program.proofs.records import (
-    AGAIN,
+    ENDED,
     F_CHANGES,
     F_EPOCH,
     F_LAST_RECEIVER,
@@ -29,22 +29,22 @@ from meshrt.program.proofs.records import (
     G_SIZE,
     H_ALIVE,
     H_CANDIDATE,
+    H_DECIDED,
     IDLE,
     M_STATE,
     OF_SCALARS,
     P_COUNTERS,
     P_EXIT,
+    P_FLAGS,
+    P_STATUS,
     P_STEP,
     S_A,
     S_B,
-    S_KIND,
     U_LEFT,
     X_GOT,
 )
 from meshrt.program.proofs.state import State
 
-#: Rounds of ``until`` loops that are run in search of two that are alike.
-MOST_UNTILS = 64
 #: Moments that are kept; each has an integer for every PE that stood at the head of a loop.
 MOST_MOMENTS = 2048
 
@@ -58,17 +58,12 @@ class _Moment:
     left: np.ndarray
 
 
-class NotPeriodic(Exception):
-    """The rounds of an ``until`` are not alike, so that nothing is proven for all numbers of rounds."""
-
-
 @dataclass
 class Induction:
     """Watches one execution."""
 
     moments: dict[bytes, _Moment] = field(default_factory=dict)
     skipped: int = 0
-    untils: int = 0
 
     def step(self, state: State, paused: np.ndarray) -> None:
         """These PEs stand at heads of loops and nothing else can go on: skip what is alike."""
@@ -80,15 +75,10 @@ class Induction:
         before = self.moments.get(key)
         if before is not None and (now.counters > before.counters).any():
             self._skip(state, paused, at, places, before, now)
-            self.untils = 0
             return
         if len(self.moments) >= MOST_MOMENTS:
             self.moments.clear()
         self.moments[key] = now
-        if (state.s[at + S_KIND] == AGAIN).any():
-            self.untils += 1
-            if self.untils > MOST_UNTILS:
-                raise NotPeriodic
 
     def _skip(
         self, state: State, paused: np.ndarray, at: np.ndarray, places: np.ndarray, before: _Moment, now: _Moment
@@ -97,13 +87,6 @@ class Induction:
         moving = np.flatnonzero(moved > 0)
         pes, at, places, moved = paused[moving], at[moving], places[moving], moved[moving]
         counters = now.counters[moving]
-        again = state.s[at + S_KIND] == AGAIN
-        if again.any():
-            # No round but the first has come before the one that was like this, so any number of rounds ends so.
-            if not again.all() or (counters != 1).any() or (moved != 1).any():
-                raise NotPeriodic
-            state.pes[pes, P_EXIT] = 1
-            return
         rest = self._stops(state, pes, at) - counters
         periods = int((rest // moved).min())
         given, taken = now.got - before.got, before.left - now.left
@@ -150,10 +133,15 @@ class Induction:
 
 
 def digest_of(state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
-    """What decides all that follows, but for the counters at ``places`` of the ``paused`` PEs."""
+    """What decides all that follows but what ports carried and counters at ``places`` of ``paused`` PEs."""
     layout = state.layout
     pes = state.pes[:, : layout.names_at].copy()
     pes[paused, places] = 0
+    # Of the flags only those matter that some PE still has to look at.
+    decided = int(state.s[H_DECIDED])
+    behind = np.where((pes[:, P_STATUS] == ENDED) | (pes[:, P_FLAGS] < 0), 0, decided - pes[:, P_FLAGS])
+    pes[:, P_FLAGS] = behind
+    flags = state.flags[decided - behind.max(initial=0) : decided]
     channels = state.channels[:, :F_EPOCH].copy()
     # Where a line ends follows from its moves; an empty one keeps an old end.
     channels[:, F_PASSED] = channels[:, F_PASSED] > 0
@@ -164,7 +152,7 @@ def digest_of(state: State, paused: np.ndarray, places: np.ndarray) -> bytes:
     flying = np.argwhere(state.moves[:, :, M_STATE] != IDLE)
     moves = state.moves[flying[:, 0], flying[:, 1]]
     digest = hashlib.blake2b(digest_size=32)
-    for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, _changes(state)):
+    for part in (pes, channels, full, words, flying, moves, state.sources[:, U_LEFT] > 0, _changes(state), flags):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.digest()
 

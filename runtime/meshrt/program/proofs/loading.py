@@ -24,6 +24,7 @@ from meshrt.program.proofs.records import (
     A_DIMS,
     A_ENTRIES,
     A_EXPRS,
+    A_FLAGS,
     A_OPERANDS,
     A_PES,
     A_READY,
@@ -78,8 +79,10 @@ from meshrt.program.proofs.records import (
     M_HANDLE,
     M_PE,
     M_SIZE,
+    MOST_FLAGS,
     MOST_PENDING,
     P_CHANNELS,
+    P_FLAGS,
     P_NUMBER,
     P_ON,
     P_STATUS,
@@ -170,6 +173,7 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         "sources": ports * U_SIZE,
         "scratch": M_SIZE,
         "changes": pes * len(prepared.rewritten) * MOST_PENDING * G_SIZE,
+        "flags": MOST_FLAGS if any(skeleton.flagged) else 0,
         "pes": pes * layout.pe_size,
         "channels": channels * layout.channel_size,
     }
@@ -183,7 +187,7 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         s[starts[name] : starts[name] + table.size] = table.rebased(starts)
     s[starts["candidates"] : starts["candidates"] + candidates.size] = candidates.reshape(-1)
     s[starts["alive"] : starts["alive"] + len(alive)] = alive
-    state = _views(s, layout, starts, ports)
+    state = _views(s, layout, starts, ports, sizes["flags"])
     _fill_header(prepared, state, candidates, alive)
     _fill_pes(prepared, state)
     _fill_channels(prepared, state)
@@ -195,7 +199,7 @@ def _power(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int) -> State:
+def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int, flags: int) -> State:
     def table(name: str, rows: int, size: int) -> np.ndarray:
         return s[starts[name] : starts[name] + rows * size].reshape(rows, size)
 
@@ -205,7 +209,8 @@ def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int) ->
     queues = channels[:, F_QUEUES:].reshape(len(channels), QUEUES, layout.queue_size)
     sinks, sources = table("sinks", ports, X_SIZE), table("sources", ports, U_SIZE)
     assert np.shares_memory(moves, s) and (not queues.size or np.shares_memory(queues, s))
-    return State(s, layout, starts, pes, channels, moves, queues, sinks, sources)
+    looked_at = s[starts["flags"] : starts["flags"] + flags]
+    return State(s, layout, starts, pes, channels, moves, queues, sinks, sources, looked_at)
 
 
 _STARTS = {
@@ -229,6 +234,7 @@ _STARTS = {
     "sinks": A_SINKS,
     "sources": A_SOURCES,
     "changes": A_CHANGES,
+    "flags": A_FLAGS,
     "scratch": H_SCRATCH,
 }
 
@@ -280,9 +286,12 @@ def _fill_pes(prepared: Prepared, state: State) -> None:
     pes[:, P_STATUS] = ENDED
     pes[:, P_ON] = 0
     grid = numbers.reshape(region.height, region.width)
-    for code, start in zip(region.codes, prepared.skeleton.starts, strict=True):
+    pes[:, P_FLAGS] = -1
+    skeleton = prepared.skeleton
+    for code, start, flagged in zip(region.codes, skeleton.starts, skeleton.flagged, strict=True):
         here = grid[rect_slices(code.rect)].reshape(-1)
         pes[here, P_STATUS] = 0
+        pes[here, P_FLAGS] = 0 if flagged else -1
         pes[here, P_STEP] = starts["steps"] + start * S_SIZE
     size = prepared.buffers.record_size
     named = prepared.buffers.named.T[:, : layout.names]

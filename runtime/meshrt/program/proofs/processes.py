@@ -8,9 +8,9 @@ from meshrt.program.proofs.fabric import add_work, configure, forward, release, 
 from meshrt.program.proofs.memory import note_view, touch
 from meshrt.program.proofs.records import (
     A_COLORS,
+    A_FLAGS,
     A_PES,
     A_READY,
-    AGAIN,
     BLOCKED,
     BRANCH,
     C_COLOR,
@@ -35,7 +35,7 @@ from meshrt.program.proofs.records import (
     ERROR_INPUT_QUEUES,
     ERROR_OUTPUT_QUEUES,
     ERROR_PENDING,
-    ERROR_UNTIL,
+    ERROR_UNLIKE,
     F_BEHIND,
     F_CALL,
     F_CHANGES,
@@ -53,6 +53,8 @@ from meshrt.program.proofs.records import (
     H_ASYNC_MOVES,
     H_CHANNEL_SIZE,
     H_COLOR_LIMIT,
+    H_DECIDED,
+    H_EACH,
     H_ENDED,
     H_ERROR,
     H_HANDLES,
@@ -108,6 +110,7 @@ from meshrt.program.proofs.records import (
     P_CHANNELS,
     P_COUNTERS,
     P_EXIT,
+    P_FLAGS,
     P_GO,
     P_IN,
     P_MOVES,
@@ -339,19 +342,6 @@ def recall(s, at, pe):
 
 
 @internal
-def recall_again(s, at, pe):
-    """The end of an ``until`` body: a second round must leave the buffers as the first."""
-    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
-    if s[kept + KEPT_AT] == KEPT_NONE:
-        remember(s, kept, pe)
-        s[pe + P_GO] = 1
-    else:
-        if s[pe + P_MOVES] > 0 or not as_before(s, kept, pe):
-            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
-        s[pe + P_EXIT] = 1
-
-
-@internal
 def enter_round(s, at, pe):
     """The head of a loop: gives the step that follows, or the head itself where the PE stops there."""
     if s[at + S_D] == STOPPING:
@@ -376,47 +366,36 @@ def enter_round(s, at, pe):
 
 
 @internal
-def end_round(s, at, pe):
-    """The end of an ``until`` body: gives the step that follows, or this one where the PE stops there."""
-    following = at + S_SIZE
-    if s[H_LOCAL]:
-        recall_again(s, at, pe)
-    elif s[pe + P_GO] == 0 and s[pe + P_EXIT] == 0:
-        s[pe + P_STATUS] = PAUSED
-        return at
-    counter = pe + P_COUNTERS + s[at + S_A]
-    if s[pe + P_GO] == 1:
-        s[counter] += 1
-        following = s[at + S_B]
-    else:
-        s[counter] = 0
-    s[pe + P_GO] = 0
-    s[pe + P_EXIT] = 0
-    return following
+def leaves_alike(s, at, pe):
+    """The end of a round while a PE runs alone: whether to leave, where every round leaves the buffers as the first."""
+    kept = pe + s[H_KEPT] + s[at + S_A] * s[H_KEPT_SIZE]
+    first = s[kept + KEPT_AT] == KEPT_NONE
+    if s[pe + P_MOVES] > 0 or not (first or as_before(s, kept, pe)):
+        # It has to be looked at round by round.
+        fail(s, ERROR_UNLIKE, pe, at, 0, 0, 0)
+    if first:
+        remember(s, kept, pe)
+    # If nothing reads the counter, all further rounds are like the second.
+    return not first and s[at + S_B] == 0
 
 
 @internal
-def may_leave(s, at, pe):
-    """The end of a round of a counted loop that a flag may end: the step that follows, or this one where it stops."""
-    if s[H_LOCAL]:
-        # Whichever round is the last, it leaves the buffers as the first did.
-        kept = pe + s[H_KEPT] + s[at + S_B] * s[H_KEPT_SIZE]
-        if s[kept + KEPT_AT] == KEPT_NONE:
-            remember(s, kept, pe)
-        elif not as_before(s, kept, pe):
-            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
-        if s[pe + P_MOVES] > 0:
-            fail(s, ERROR_UNTIL, pe, at, 0, 0, 0)
-        return at + S_SIZE
-    if s[pe + P_EXIT] == 1:
-        s[pe + P_COUNTERS + s[at + S_A]] = 0
-        s[pe + P_EXIT] = 0
-        s[pe + P_GO] = 0
-        return s[at + S_C]
-    if s[pe + P_GO] == 0 and not s[H_NO_STOPS]:
+def end_round(s, at, pe):
+    """The end of a round of a loop that a flag may end: the step that follows, or this one where the PE stops there."""
+    number = s[pe + P_FLAGS]
+    if s[H_LOCAL] and not s[H_EACH]:
+        leaves = leaves_alike(s, at, pe)
+    elif number < s[H_DECIDED]:
+        leaves = s[s[A_FLAGS] + number] == 1
+    elif s[H_NO_STOPS]:
+        leaves = True
+    else:
         s[pe + P_STATUS] = PAUSED
         return at
-    s[pe + P_GO] = 0
+    s[pe + P_FLAGS] += 1
+    if leaves:
+        s[pe + P_COUNTERS + s[at + S_A]] = 0
+        return s[at + S_C]
     return at + S_SIZE
 
 
@@ -462,9 +441,6 @@ def step(s, at, pe):
         s[kept + KEPT_FIRST] = s[pe + P_COUNTERS + a]
         s[kept + KEPT_ROUNDS] = 0
         s[kept + KEPT_AT] = KEPT_NONE
-        if s[at + S_SIZE + S_KIND] == HEAD and s[at + S_SIZE + S_E] == 1:
-            # Where a flag may end the loop, its rounds keep something as well, in the place behind.
-            s[kept + s[H_KEPT_SIZE] + KEPT_AT] = KEPT_NONE
     elif kind == ROTATE:
         if s[H_LOCAL]:
             rotate(s, a, a + O_SIZE, pe)
@@ -478,10 +454,8 @@ def step(s, at, pe):
             else:
                 rewrite(s, a, pe, at)
                 settle(s)
-    elif kind == AGAIN:
-        following = end_round(s, at, pe)
     elif kind == LEAVE:
-        following = may_leave(s, at, pe)
+        following = end_round(s, at, pe)
     elif kind == END:
         s[pe + P_STATUS] = ENDED
         s[H_ENDED] += 1
@@ -534,7 +508,7 @@ def run(s, budget):
 
 @native
 def run_alone(s, pe):
-    """Run one PE from beginning to end as if words were always there; its buffers and handles are looked at."""
+    """Run one PE on to its end, or to a flag, as if words were always there; its buffers and handles are looked at."""
     s[H_LOCAL] = 1
     while s[pe + P_STATUS] == RUNNING and s[H_ERROR] == NO_ERROR:
         s[H_STEPS] += 1
@@ -548,7 +522,8 @@ def resume(s, leaves):
     for i in range(s[H_PES]):
         pe = s[A_PES] + i * s[H_PE_SIZE]
         if s[pe + P_STATUS] == PAUSED and (s[s[pe + P_STEP] + S_KIND] == LEAVE) == leaves:
-            s[pe + P_GO] = 1 - s[pe + P_EXIT]
+            if not leaves:
+                s[pe + P_GO] = 1 - s[pe + P_EXIT]
             wake(s, pe)
 
 

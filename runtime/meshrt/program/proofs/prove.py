@@ -13,7 +13,7 @@ from meshrt.program.proofs.execution import Outcome, execute
 from meshrt.program.proofs.explain import Explainer
 from meshrt.program.proofs.loading import Prepared, prepare
 from meshrt.program.proofs.races import racing
-from meshrt.program.proofs.records import H_ERROR, H_GUARDED, H_WORDS
+from meshrt.program.proofs.records import H_ERROR, H_WORDS
 from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe, every_choice
 from meshrt.program.proofs.state import State
 from meshrt.progress import Progress
@@ -109,8 +109,8 @@ def _finding(
     if outcome.state.s[H_ERROR]:
         return explain.error()
     ending = explain.ending()
-    if ending is None and outcome.state.s[H_GUARDED]:
-        channel, why = racing(prepared, candidates, outcome.decided, outcome.state)
+    if ending is None and len(outcome.guarded):
+        channel, why = racing(prepared, candidates, outcome.decided, outcome.guarded, outcome.flags)
         if channel is not None:
             return explain.race(channel)
         return _unproven(region, source, why, values) if why else None

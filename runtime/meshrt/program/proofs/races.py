@@ -14,19 +14,26 @@ If the same number of words passes between the same changes in both, then each w
 follows it and arrives after those that must come before it, in every timing: an execution in which one thing waits
 does everything that does not depend on it. Routers whose words cannot differ need no trial: those that, once they
 accept a neighbour, never change again, and that accept it once.
+
+A word and a change that race are neighbours in the order of their router. Where flags end loops, the trials are made
+for sequences of flags in which any round follows any that it can follow (:meth:`.flags.Tree.sequences`), so that all
+neighbours come up; nobody stops at the end of a round, so that PEs run ahead of others as far as they can.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from meshrt.program.proofs.flags import Flags
 from meshrt.program.proofs.loading import Prepared, fresh_state
 from meshrt.program.proofs.processes import run
 from meshrt.program.proofs.records import (
-    F_GUARDED,
     F_LAZY,
     F_LOG,
     F_PASSED,
+    H_DECIDED,
     H_ERROR,
     H_LAZY,
     H_NO_STOPS,
@@ -40,28 +47,36 @@ from meshrt.program.proofs.state import State
 MOST_STEPS = 500_000_000
 
 
-def racing(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, ended: State) -> tuple[int | None, str]:
+def racing(
+    prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, guarded: np.ndarray, flags: Iterable[Flags]
+) -> tuple[int | None, str]:
     """The first channel whose words depend on timing and an empty text, or None and why that could not be decided.
 
-    ``ended`` is the state at the end of the execution for the last of the ``alive`` candidates.
+    ``alive`` are candidates of the scalars, ``guarded`` the channels that need trials, ``flags`` the sequences of
+    values of flags for which they are made.
     """
-    plain = _trial(prepared, candidates, alive, 0, 0)
-    spent = int(plain.s[H_STEPS])
-    for f in np.flatnonzero(ended.channels[:, F_GUARDED]).tolist():
-        for lazy in (LAZY_WORDS, LAZY_ROUTE):
-            if spent > MOST_STEPS or plain.s[H_ERROR]:
-                return None, f"to try out its route changes takes more than {MOST_STEPS:,} steps"
-            trial = _trial(prepared, candidates, alive, f, lazy)
-            spent += int(trial.s[H_STEPS])
-            if trial.s[H_ERROR] or (trial.channels[:, (F_LOG, F_PASSED)] != plain.channels[:, (F_LOG, F_PASSED)]).any():
-                return f, ""
+    spent = 0
+    for values in flags:
+        plain = _trial(prepared, candidates, alive, values, 0, 0)
+        spent += int(plain.s[H_STEPS])
+        for f in guarded.tolist():
+            for lazy in (LAZY_WORDS, LAZY_ROUTE):
+                if spent > MOST_STEPS or plain.s[H_ERROR]:
+                    return None, f"to try out its route changes takes more than {MOST_STEPS:,} steps"
+                trial = _trial(prepared, candidates, alive, values, f, lazy)
+                spent += int(trial.s[H_STEPS])
+                logs = trial.channels[:, (F_LOG, F_PASSED)] != plain.channels[:, (F_LOG, F_PASSED)]
+                if trial.s[H_ERROR] or logs.any():
+                    return f, ""
     return None, ""
 
 
-def _trial(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, f: int, lazy: int) -> State:
-    """An execution without induction in which channel f is lazy."""
+def _trial(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, flags: Flags, f: int, lazy: int) -> State:
+    """An execution without induction in which channel f is lazy; flags beyond those given end their loops."""
     state = fresh_state(prepared, candidates, alive)
     state.s[H_NO_STOPS] = 1
+    state.s[H_DECIDED] = len(flags)
+    state.flags[: len(flags)] = flags
     if lazy:
         state.s[H_LAZY] = state.starts["channels"] + f * state.layout.channel_size
         state.channels[f, F_LAZY] = lazy

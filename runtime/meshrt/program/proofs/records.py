@@ -25,9 +25,9 @@ CALL_UNIT = 32
 DTYPES = CALL_UNIT // DTYPE_UNIT
 
 # Kinds of steps of a code.
-END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, AGAIN, LEAVE = range(13)
+END, ENTER, HEAD, REPEAT, BRANCH, JUMP, MOVE, WAIT, ROUTE, TOUCH, ROTATE, LEAVE = range(12)
 # Columns of a step. HEAD: counter, stop, step behind the loop, kind of loop, whether a flag may end it. LEAVE: counter,
-# place of what is kept, step behind the loop. MOVE, ROUTE: call.
+# whether the body reads it, step behind the loop, name of the flag's buffer. MOVE, ROUTE: call.
 S_KIND, S_A, S_B, S_C, S_D, S_E, S_LINE, S_SIZE = range(8)
 # Kinds of loops: run as they are; stopped at their head for induction; without words, first and last round only.
 PLAIN, STOPPING, LOCAL = range(3)
@@ -75,8 +75,9 @@ CONSTANT, GRID, GENERAL, OF_SCALARS = range(4)
 ) = range(21)
 
 # Columns of a PE. P_ON is the move that it waits for; P_GO and P_EXIT tell one at the head of a loop what to do
-# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop).
-P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_COUNTERS = range(11)
+# (P_GO of ON_WITHOUT_LOOKING: another round, whatever the stop). P_FLAGS counts the flags that it has looked at; it is
+# -1 in a code that looks at none.
+P_STATUS, P_STEP, P_ON, P_GO, P_EXIT, P_MOVES, P_IN, P_OUT, P_CHANNELS, P_NUMBER, P_FLAGS, P_COUNTERS = range(12)
 RUNNING, BLOCKED, PAUSED, ENDED = range(4)
 ON_WITHOUT_LOOKING = 2
 
@@ -191,6 +192,8 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     H_KEPT,
     H_KEPT_SIZE,
     H_NO_STOPS,
+    H_EACH,
+    H_DECIDED,
     H_LAZY,
     H_RELEASED,
     H_WAITING_PE,
@@ -215,8 +218,9 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     A_SINKS,
     A_SOURCES,
     A_CHANGES,
+    A_FLAGS,
     H_SIZE,
-) = range(67)
+) = range(70)
 
 # Errors that the execution itself meets.
 (
@@ -241,8 +245,11 @@ X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
     ERROR_RACE_PASSED,
     ERROR_RACE_EARLY,
     ERROR_TOO_MANY_WORDS,
-    ERROR_UNTIL,
+    ERROR_UNLIKE,
 ) = range(22)
+
+#: Values of flags that one execution may follow, one after the other (from A_FLAGS on); H_DECIDED are there.
+MOST_FLAGS = 1 << 15
 
 #: What F_LOG, a digest of how many words passed between changes of a route, stays below.
 LOG_MASK = (1 << 40) - 1

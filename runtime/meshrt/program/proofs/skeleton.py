@@ -2,7 +2,8 @@
 
 Arithmetic is left out; of its operands only those stay that share addresses with another buffer or that an
 asynchronous move may hold. A ``for`` whose counter no condition, bound, color or extent inside reads is stopped at its
-head by :mod:`.induction`; one without words is run for its first and last round only.
+head by :mod:`.induction`; one without words is run for its first and last round only. A loop that a flag may end is
+stopped at the end of its rounds by :mod:`.execution`; an ``until`` is one without a bound.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from meshrt.program.model import For, If, Instruction, OpScope, Region, Statemen
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
-    AGAIN,
     BRANCH,
     C_COLOR,
     C_COUNT,
@@ -52,6 +52,8 @@ from meshrt.program.proofs.records import (
     WRITES,
 )
 
+#: More rounds than any loop has.
+_NEVER = 1 << 60
 _ROLES = {"in": READS, "out": WRITES, "inout": READS | WRITES}
 
 
@@ -62,6 +64,8 @@ class Skeleton:
         self.region = region
         self.expressions = expressions
         self.buffers = buffers
+        #: The lowest value of each scalar.
+        self.scalars = {scalar.name: scalar.low for scalar in region.scalars}
         self.steps: list[list[int]] = []
         self.calls: list[list[int]] = [[0] * C_SIZE]
         self.operands: list[list[int]] = []
@@ -72,11 +76,13 @@ class Skeleton:
         self.handles: dict[str, int] = {}
         self.starts: list[int] = []
         self.loops = 1
-        self.stopping = 0
+        #: For each code, whether it has a loop that a flag may end.
+        self.flagged: list[bool] = []
         self._used: set[str] = set()
         for code in region.codes:
             self.starts.append(len(self.steps))
             self._body(code.body, {})
+            self.flagged.append(any(step[0] == LEAVE for step in self.steps[self.starts[-1] :]))
             self._step(END)
 
     def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -110,10 +116,12 @@ class Skeleton:
                     self._body(inner, counters)
                 case If():
                     self._if(statement, counters)
-                case For():
-                    self._for(statement, counters)
+                case For(counter, start, stop):
+                    self._for(statement, counter, start, stop, statement.until, counters)
                 case Until():
-                    self._until(statement, counters)
+                    # The counter has no name that an expression could read.
+                    counter = f"@until {len(counters)}"
+                    self._for(statement, counter, Int(0), Int(_NEVER), statement.flag, counters)
 
     def _if(self, statement: If, counters: Mapping[str, int]) -> None:
         branch = self._step(BRANCH, self._number(statement.condition, counters), line=statement.line)
@@ -126,70 +134,57 @@ class Skeleton:
         else:
             self.steps[branch][2] = len(self.steps)
 
-    def _for(self, statement: For, counters: Mapping[str, int]) -> None:
+    def _for(
+        self,
+        statement: For | Until,
+        counter: str,
+        start: Expr,
+        stop: Expr,
+        flag: View | None,
+        counters: Mapping[str, int],
+    ) -> None:
         place = len(counters)
         self.loops = max(self.loops, place + 1)
-        self._step(ENTER, place, self._number(statement.start, counters), line=statement.line)
-        head = self._step(HEAD, place, self._stop(statement, counters), line=statement.line)
+        self._step(ENTER, place, self._number(start, counters), line=statement.line)
+        # Where all PEs end by the same bound, to end by it is to end by the flag.
+        known = names_in(self.expressions.resolve(stop)) <= self.scalars.keys() | counters.keys()
+        alike = flag is not None and known
+        number = self._stop(start, stop, counters) if alike else self._number(stop, counters)
+        head = self._step(HEAD, place, number, e=int(alike), line=statement.line)
         outer, self._used = self._used, set()
-        inside = {**counters, statement.counter: place}
-        if statement.until is not None:
-            # What its rounds leave is kept in a place of its own, which no counter takes.
-            inside[f"@leave {place}"] = place + 1
-            self.steps[head][5] = 1
+        inside = {**counters, counter: place}
         self._body(statement.body, inside)
-        if statement.until is not None:
-            self._leave(statement, statement.until, inside, place)
+        if flag is not None:
+            self._leave(statement, flag, inside, place, counter in self._used or not alike)
         self._step(REPEAT, place, head, line=statement.line)
         self.steps[head][3] = len(self.steps)
         kinds = {step[0] for step in self.steps[head:]}
-        if statement.counter in self._used:
+        if counter in self._used or LEAVE in kinds:
             loop = PLAIN
-        elif kinds & {MOVE, WAIT, ROUTE, AGAIN, LEAVE}:
+        elif kinds & {MOVE, WAIT, ROUTE}:
             loop = STOPPING
-            self.stopping += 1
         else:
             loop = PLAIN if ROTATE in kinds else LOCAL
         self.steps[head][4] = loop
         self._used |= outer
 
-    def _stop(self, statement: For, counters: Mapping[str, int]) -> int:
-        """The number of a loop's stop. Where a flag may end the loop, a stop that is a scalar decides nothing.
+    def _stop(self, start: Expr, stop: Expr, counters: Mapping[str, int]) -> int:
+        """The number of the stop of a loop that a flag may end; one that is a scalar decides nothing.
 
         Whatever its value, rounds are those of its highest one, and to end after any of them is looked at.
         """
-        start, stop = statement.start, statement.stop
-        lowest = {scalar.name: scalar.low for scalar in self.region.scalars}
         covered = (
-            statement.until is not None
-            and isinstance(start, Int)
-            and isinstance(stop, Name)
-            and lowest.get(stop.name, start.value) > start.value
+            isinstance(start, Int) and isinstance(stop, Name) and self.scalars.get(stop.name, start.value) > start.value
         )
         self._used |= names_in(self.expressions.resolve(stop))
         return self.expressions.number(stop, counters, decides=not covered)
 
-    def _leave(self, statement: For, flag: View, counters: Mapping[str, int], place: int) -> None:
-        """The end of the body of a counted loop that a flag may end."""
+    def _leave(self, statement: For | Until, flag: View, counters: Mapping[str, int], place: int, read: bool) -> None:
+        """The end of the body of a loop that a flag may end; ``read`` where its counter makes a difference."""
         first = len(self.operands)
         self._operand(flag, READS, counters, statement)
         self._touch(first, statement.line)
-        self.loops = max(self.loops, place + 2)
-        self._step(LEAVE, place, place + 1, len(self.steps) + 2, line=statement.line)
-        self.stopping += 1
-
-    def _until(self, statement: Until, counters: Mapping[str, int]) -> None:
-        place = len(counters)
-        self.loops = max(self.loops, place + 1)
-        self._step(ENTER, place, self._number(Int(0), counters), line=statement.line)
-        head = len(self.steps)
-        # The counter has no name that an expression could read.
-        self._body(statement.body, {**counters, f"@until {place}": place})
-        first = len(self.operands)
-        self._operand(statement.flag, READS, counters, statement)
-        self._touch(first, statement.line)
-        self._step(AGAIN, place, head, line=statement.line)
-        self.stopping += 1
+        self._step(LEAVE, place, int(read), len(self.steps) + 2, e=self.buffers.names[flag.buffer], line=statement.line)
 
     def _touch(self, first: int, line: int) -> None:
         if len(self.operands) == first:

@@ -69,7 +69,8 @@ class State:
     """One execution: ``s`` is what compiled code changes; the others are views of it, one row per record.
 
     ``pes`` [PEs, pe_size], ``channels`` [PEs * colors, channel_size], ``moves`` [PEs, handles + 1, M_SIZE], ``queues``
-    [channels, 6, 1 + capacity], ``sinks`` and ``sources``. ``starts`` says where each table begins in ``s``.
+    [channels, 6, 1 + capacity], ``sinks`` and ``sources``, and ``flags`` [MOST_FLAGS, or 0 where no loop looks at one].
+    ``starts`` says where each table begins in ``s``.
     """
 
     s: np.ndarray
@@ -81,6 +82,7 @@ class State:
     queues: np.ndarray
     sinks: np.ndarray
     sources: np.ndarray
+    flags: np.ndarray
 
     def pe_number(self, address: int) -> int:
         """The number of the PE whose record begins there."""

@@ -10,7 +10,6 @@ import numpy as np
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.records import (
-    AGAIN,
     BRANCH,
     C_COLOR,
     C_COUNT,
@@ -58,7 +57,6 @@ _STEP_COLUMNS = (
     (BRANCH, S_A, "exprs", 2),
     (BRANCH, S_B, "steps", S_SIZE),
     (JUMP, S_A, "steps", S_SIZE),
-    (AGAIN, S_B, "steps", S_SIZE),
     (MOVE, S_A, "calls", C_SIZE),
     (ROUTE, S_A, "calls", C_SIZE),
     (TOUCH, S_A, "operands", O_SIZE),
