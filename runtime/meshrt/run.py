@@ -73,8 +73,13 @@ def run_build(
     inputs: Mapping[str, np.ndarray],
     options: RunOptions | None = None,
     progress: Progress | None = None,
+    scalars: Mapping[str, int] | None = None,
+    listener: Listener | None = None,
 ) -> RunResult:
     """Run a build directory (or one in memory) on inputs by the names of the model's forward.
+
+    ``scalars`` of the decode phase stand in for those that follow from the inputs; a ``listener``
+    hears of every message that leaves the wafer while the run goes on.
 
     An input may be shorter than the build's in its dimensions: it is padded with zeros at
     the end, and outputs are cut accordingly where they carry the same extent. A timing-only
@@ -98,21 +103,24 @@ def run_build(
             "M0528", "the build has no weights, so there are no values to compute with", helps=["run it --timing-only"]
         )
     if options.timing_only and not inputs:
-        tensors, scalars = {}, _longest(manifest)
+        tensors, bound = {}, _longest(manifest)
     else:
-        tensors, scalars = _bind_inputs(manifest, inputs)
+        tensors, bound = _bind_inputs(manifest, inputs)
+    if manifest.decode is not None:
+        bound[manifest.decode.region] |= {**manifest.decode.defaults(), **(scalars or {})}
     result = run_program(
         build.program,
         target,
         build.weights,
         tensors,
-        scalars,
+        bound,
         options=options,
         progress=progress,
         text=build.source.lines if hasattr(build.source, "lines") else (),
         manifest=manifest,
+        listener=listener,
     )
-    outputs = {} if options.timing_only else _bind_outputs(manifest, inputs, result.outputs)
+    outputs = {} if options.timing_only else _bind_outputs(manifest, inputs, result.outputs, bound)
     return RunResult(outputs, result.report, result.clocks)
 
 
@@ -225,6 +233,8 @@ def _longest(manifest: Manifest) -> dict[str, dict[str, int]]:
     scalars: dict[str, dict[str, int]] = {}
     for scalar in manifest.scalars:
         scalars.setdefault(scalar.region, {})[scalar.scalar] = shapes[scalar.input][scalar.dimension]
+    if manifest.decode is not None:
+        scalars[manifest.decode.region][manifest.decode.steps] = manifest.decode.context
     return scalars
 
 
@@ -256,7 +266,10 @@ def _padded(binding: TensorBinding, tensor: np.ndarray) -> np.ndarray:
 
 
 def _bind_outputs(
-    manifest: Manifest, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    manifest: Manifest,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    scalars: Mapping[str, Mapping[str, int]],
 ) -> dict[str, np.ndarray]:
     """Outputs by the user's names; the dimension that grows with a shortened prompt is cut to it."""
     cuts = {
@@ -265,8 +278,8 @@ def _bind_outputs(
         if np.asarray(inputs[binding.name]).shape != binding.shape
     }
     if manifest.decode is not None:
-        # What is written for one position after another ends with the prompts.
-        cuts = {manifest.decode.context: np.asarray(inputs[manifest.decode.prompts]).shape[-1]}
+        # What is written for one position after another ends with the steps.
+        cuts = {manifest.decode.context: scalars[manifest.decode.region][manifest.decode.steps]}
     named = {}
     for binding in manifest.outputs:
         tensor = outputs[binding.port].reshape(binding.shape)
