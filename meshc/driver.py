@@ -35,12 +35,16 @@ from meshrt.program.printer import print_program
 from meshrt.progress import Progress
 from meshrt.target import Target, load_target
 
+#: Passes from the tile level to the mesh level, in order.
+_PLACING_PIPELINE = ("select-kernels", "place", "allocate-colors", "plan-memory")
 #: Passes from the graph level to the mesh level, in order.
-LOWERING_PIPELINE = ("slice-layers", "tile", "select-kernels", "place", "allocate-colors", "plan-memory")
+LOWERING_PIPELINE = ("slice-layers", "tile", *_PLACING_PIPELINE)
 #: The whole default pipeline of each phase.
 PIPELINES = {
     "prefill": ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE)),
-    "decode": ",".join((*GRAPH_PIPELINE, "derive-decode", *LOWERING_PIPELINE)),
+    "decode": ",".join(
+        (*GRAPH_PIPELINE, "derive-decode", "slice-layers", "tile", "fuse-norm-gemv", *_PLACING_PIPELINE)
+    ),
 }
 DEFAULT_PIPELINE = PIPELINES["prefill"]
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from meshc.kernels.collectives.registry import collectives
 from meshc.kernels.registry import kernels
 from meshrt.program.instructions import INSTRUCTIONS, InstructionSpec
 from meshrt.program.signature import signature
@@ -92,6 +93,18 @@ def scaling_table() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
+def collective_table() -> str:
+    """The built-in collectives: what each does, and how its demands grow with the line."""
+    found = [each for each in collectives().values() if each.emit.__module__.startswith("meshc.kernels.")]
+    rows = [
+        f"| `{each.name}` | {each.meaning} | {s.memory} | {s.paths} | {s.hops} | {s.stages} | {s.paper} |"
+        for each in found
+        for s in [each.scaling]
+    ]
+    head = "| collective | what happens | data in each PE | messages in a router | hops of a message | stages | from |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
 def with_tables(page: str, tables: dict[str, Callable[[], str]]) -> str:
     """The text of a page with its tables brought up to date."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -116,4 +129,6 @@ def targets_page() -> str:
 
 def kernels_page() -> str:
     """The text of ``docs/kernels.md``."""
-    return with_tables("kernels.md", {"kernels": kernel_table, "scaling": scaling_table})
+    return with_tables(
+        "kernels.md", {"kernels": kernel_table, "scaling": scaling_table, "collectives": collective_table}
+    )

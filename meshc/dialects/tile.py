@@ -89,10 +89,11 @@ _ROWS = (
     ),
     OpSpec(
         "tile.gemv",
-        "tile.gemm for one token of each sequence: features over y before and over x after, or the other way round",
+        "tile.gemm for one token of each sequence: features over y before and over x after, or the other way round; "
+        "with norm of the input's RMSNorm: its eps, unit_offset and weight (an operand)",
         operands=Count(2, None),
         results=Count(1, None),
-        attributes=(required("parts", "list"), *_KERNEL),
+        attributes=(required("parts", "list"), optional("norm", "dict"), *_KERNEL),
         check=rules.gemv,
     ),
     OpSpec(

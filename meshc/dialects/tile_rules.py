@@ -146,6 +146,13 @@ def gemv(op: Operation) -> str | None:
     axis = op.operands[0].type.axis  # type: ignore[attr-defined]
     if any(result.type.axis == axis for result in op.results):  # type: ignore[attr-defined]
         return f"its input lies over {axis}, so its results must lie over the other axis"
+    norm = op.attributes.get("norm")
+    if norm is None:
+        return None
+    weight = norm.get("weight", 1)
+    sound = isinstance(norm.get("eps"), float | int) and isinstance(norm.get("unit_offset"), bool)
+    if not sound or type(weight) is not int or not 0 < weight < len(op.operands):
+        return "its norm names eps, unit_offset and, where it has one, its weight (an operand)"
     return None
 
 

@@ -50,7 +50,7 @@ class Ring:
     receive: Expr
 
 
-def _class_of(p: int) -> int:
+def message_class(p: int) -> int:
     """Class of the forward message that ``p`` sends (0 to 3)."""
     return p % 2 * 2 + p // 2 % 2
 
@@ -93,7 +93,7 @@ def _routes(builder: MeshBuilder, axis: str, parts: int, reverse: bool) -> list[
         q = successor(p, parts)
         if q == p:
             continue
-        kind = _class_of(p)
+        kind = message_class(p)
         source, target = (q, p) if reverse else (p, q)
         step = 1 if target > source else -1
         ahead, behind = (up, down) if step > 0 else (down, up)
@@ -123,7 +123,7 @@ def ring(builder: MeshBuilder, axis: str, reverse: bool = False) -> Ring:
         for kind, routes in enumerate(_routes(builder, axis, parts, reverse))
         if routes
     ]
-    kinds = sorted({_class_of(p) for p in range(parts)})
+    kinds = sorted({message_class(p) for p in range(parts)})
 
     def pick(kind: Expr) -> Expr:
         *first, last = zip(kinds, streams, strict=True)

@@ -11,13 +11,16 @@ from meshrt.entry_points import entry_points
 def test_every_registered_kernel_is_listed_under_its_registered_name(capsys):
     assert status_of_line(["kernels"]) == 0
     out = capsys.readouterr().out
-    names = set(entry_points("meshc.kernels"))
-    assert names
+    names = {*entry_points("meshc.kernels"), *entry_points("meshc.collectives")}
+    assert "gemm.ring" in names
+    assert "all_reduce.auto" in names
     assert all(f" {name} " in out for name in names)
     assert status_of_line(["kernels", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["name"] for row in rows} == names
-    assert all(row["meaning"] and "." in row["operation"] for row in rows)
+    assert all(row["meaning"] for row in rows)
+    operations = {row["operation"] for row in rows}
+    assert {each for each in operations if "." not in each} == {"all_reduce", "broadcast", "reduce"}
 
 
 def test_products_say_how_they_grow_with_the_grid(capsys):

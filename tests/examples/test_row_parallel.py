@@ -13,6 +13,8 @@ import pytest
 from meshc.bench.gemm import Gemm
 from meshc.bench.measure import measure
 from meshc.cli.main import status_of_line
+from meshc.passes.base import PassContext
+from meshc.passes.select_kernels import SelectKernels
 from meshrt.target import load_target
 from tests.kernels.gemm_program import Product
 
@@ -70,3 +72,12 @@ def test_it_stands_beside_the_built_in_ones(installed, capsys):
     assert status_of_line(["bench", "kernels", "gemm", "--size", "16", "--grid", "1x2", "--json", "-"]) == 0
     cycles = {row["algorithm"]: row["cycles"] for row in json.loads(capsys.readouterr().out)["rows"]}
     assert min(cycles, key=cycles.get) == KERNEL
+
+
+@pytest.mark.parametrize(("grid", "cheapest"), [((1, 4), True), ((8, 8), False)], ids=["one column", "square"])
+def test_it_is_chosen_where_it_is_cheapest(installed, grid, cheapest):
+    module = Product(KERNEL, grid, (16, 32, 32), "f16").module()
+    op = next(op for op in module.walk() if op.name == "tile.gemm")
+    del op.attributes["algorithm"]
+    SelectKernels().run(module, PassContext(target=load_target("wse2")))
+    assert (op.attributes["algorithm"] == KERNEL) == cheapest

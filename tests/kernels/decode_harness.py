@@ -24,6 +24,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.host_io import drain_rows, emit_input
 from meshc.kernels.lowering import Lowering, tensor_shape
 from meshc.passes.allocate_colors import AllocateColors
+from meshc.passes.base import Pass
 from meshc.passes.pipeline import run_pipeline
 from meshc.passes.place import _Walk
 from meshc.passes.plan_memory import PlanMemory
@@ -37,7 +38,10 @@ from tests.meshrt.naive_interpreter import Interpreter
 
 @dataclass
 class Steps:
-    """Builds the body of one step at the tile level; weights are made as they are asked for."""
+    """Builds the body of one step at the tile level; weights are made as they are asked for.
+
+    ``passes`` run before kernels are selected.
+    """
 
     width: int
     height: int
@@ -46,6 +50,7 @@ class Steps:
     dtype: str = "f32"
     vocabulary: int = 19
     seed: int = 0
+    passes: Sequence[Pass] = ()
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     results: dict[str, Value] = field(default_factory=dict)
 
@@ -125,7 +130,7 @@ class Steps:
         }  # fmt: skip
         module.body.append(Operation("func", attributes=attributes, regions=[self.body]))
         verify(module, "steps of decode")
-        run_pipeline(module, [SelectKernels()])
+        run_pipeline(module, [*self.passes, SelectKernels()])
         self._place(module, steps, options)
         run_pipeline(module, [AllocateColors(), PlanMemory(sram_bytes=sram_bytes)])
         program = emit_program(module)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from meshc.passes.fuse_norm_gemv import FuseNormGemv
 from meshrt.program.expr import evaluate
 from tests.kernels.decode_harness import Steps
 from tests.kernels.decode_model import Model
@@ -44,6 +45,17 @@ def test_steps_give_the_logits_of_the_whole_sequence(width, height):
 )
 def test_variants(model, width, height):
     found, wanted, _ = run(model, Steps(width, height, context=9), 9)
+    assert_near(found["logits"], wanted)
+
+
+@pytest.mark.parametrize(
+    ("model", "width", "height", "batch"),
+    [(Model(), 3, 4, 1), (Model(biases=True), 4, 3, 2), (Model(), 1, 1, 1)],
+)
+def test_norms_whose_squares_travel_with_the_projections(model, width, height, batch):
+    steps = Steps(width, height, batch=batch, context=6, passes=[FuseNormGemv()])
+    found, wanted, _ = run(model, steps, 6)
+    assert not [op for op in steps.body.ops if op.name == "tile.rms_norm"]
     assert_near(found["logits"], wanted)
 
 

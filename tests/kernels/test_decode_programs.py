@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from meshc.passes.fuse_norm_gemv import FuseNormGemv
 from meshrt.program.check import diagnose
 from meshrt.program.model import Program
 from meshrt.program.printer import print_program
@@ -26,16 +27,17 @@ def program(model: Model, steps: Steps, count: int) -> Program:
 
 
 @pytest.mark.parametrize(
-    ("model", "width", "height", "dtype", "tolerance"),
+    ("model", "width", "height", "dtype", "tolerance", "passes"),
     [
-        (Model(kv_heads=2), 4, 3, "f32", 1e-5),
-        (Model(kv_heads=2), 4, 3, "mixed", 3e-3),
-        (Model(window=3, mask="window"), 3, 7, "mixed", 3e-3),
-        (Model(learned=True, biases=True), 7, 2, "bf16", 3e-2),
+        (Model(kv_heads=2), 4, 3, "f32", 1e-5, []),
+        (Model(kv_heads=2), 4, 3, "mixed", 3e-3, []),
+        (Model(kv_heads=2), 4, 3, "mixed", 3e-3, [FuseNormGemv()]),
+        (Model(window=3, mask="window"), 3, 7, "mixed", 3e-3, []),
+        (Model(learned=True, biases=True), 7, 2, "bf16", 3e-2, []),
     ],
 )
-def test_both_engines(model, width, height, dtype, tolerance):
-    steps = Steps(width, height, batch=2, context=9, dtype=dtype)
+def test_both_engines(model, width, height, dtype, tolerance, passes):
+    steps = Steps(width, height, batch=2, context=9, dtype=dtype, passes=passes)
     code = program(model, steps, 9)
     ids = torch.randint(0, steps.vocabulary, (2, 9), generator=steps.random)
     weights = {name: tensor.numpy() for name, tensor in steps.weights.items()}

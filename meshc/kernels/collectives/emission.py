@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.chain import COMBINE
 from meshc.kernels.collectives.line import Line
+from meshc.kernels.collectives.operators import Operator
 from meshc.kernels.collectives.plan import Plan
 from meshc.kernels.collectives.spans import spans
 from meshc.kernels.ring import AXIS_PORTS
@@ -22,36 +23,59 @@ from meshrt.program.expr import Expr, ExprLike, TableRef, as_expr, select
 from meshrt.program.model import View
 
 
-def emit_plan(builder: MeshBuilder, line: Line, plan: Plan, name: str, data: MeshBuffer | View, op: str) -> None:
+def emit_plan(builder: MeshBuilder, line: Line, plan: Plan, name: str, data: MeshBuffer | View, op: Operator) -> None:
     """Combine ``data`` over every line into its root's ``data``; elsewhere it is left undefined.
 
     ``name`` is that of the streams: the same plan on the same line asked for again shares them.
     """
     if line.length == 1:
         return
-    receive, stream_through = COMBINE[op]
     streams = _streams(builder, line, plan, f"{name}.{line.name}.{plan.root}")
     roles = _Roles(builder, line, name)
-    sends = roles.of("out", [max(color, 0) for color in plan.colors])
+    sends = pick(streams, roles.of("out", [max(color, 0) for color in plan.colors]))
     taken = [[plan.colors[child] for child in children] for children in plan.children]
-    stored = [colors if p == plan.root else colors[:-1] for p, colors in enumerate(taken)]
-    streamed = roles.of("in", [colors[-1] if colors else 0 for colors in taken])
-    count = roles.of("stored", [len(colors) for colors in stored])
-    position = line.position
-    leaf = roles.of("leaf", [int(not colors) for colors in taken])
+    streaming = isinstance(op, str)
+    stored = [colors[:-1] if streaming and p != plan.root else colors for p, colors in enumerate(taken)]
+    is_leaf = roles.of("leaf", [int(not colors) for colors in taken])
     with builder.when(line.condition(builder)):
-        with builder.when(leaf):
-            builder.emit("send", data, color=pick(streams, sends))
+        with builder.when(is_leaf):
+            builder.emit("send", data, color=sends)
         with builder.otherwise():
             if any(stored):
-                first, colors = _packed(stored)
-                begin = roles.of("first", first)
-                table = builder.table(f"{name}_colors", colors)
-                with builder.loop("message", count) as message:
-                    builder.emit(receive, data, color=pick(streams, TableRef(table, begin + message)))
-            if any(len(colors) > 0 for p, colors in enumerate(taken) if p != plan.root):
-                with builder.when(position.ne(plan.root)):
-                    builder.emit(stream_through, data, in_=pick(streams, streamed), out=pick(streams, sends))
+                _store(builder, roles, streams, stored, data, op)
+            with builder.when(line.position.ne(plan.root)):
+                if not streaming:
+                    builder.emit("send", data, color=sends)
+                elif any(colors for p, colors in enumerate(taken) if p != plan.root):
+                    last = roles.of("in", [colors[-1] if colors else 0 for colors in taken])
+                    builder.emit(COMBINE[op][1], data, in_=pick(streams, last), out=sends)
+
+
+def _store(
+    builder: MeshBuilder,
+    roles: _Roles,
+    streams: Sequence[Expr],
+    stored: Sequence[Sequence[int]],
+    data: MeshBuffer | View,
+    op: Operator,
+) -> None:
+    """Take the messages of these colors, by position, one after the other."""
+    first, colors = _packed(stored)
+    begin = roles.of("first", first)
+    table = builder.table(f"{roles.name}_colors", colors)
+    other = data if isinstance(op, str) else builder.buffer("other", _buffer(data).dtype, *_buffer(data).shape)
+    with builder.loop("message", roles.of("stored", [len(each) for each in stored])) as message:
+        color = pick(streams, TableRef(table, begin + message))
+        if isinstance(op, str):
+            builder.emit(COMBINE[op][0], data, color=color)
+        else:
+            builder.emit("recv", other, color=color)
+            op.combine(builder, _buffer(data), _buffer(other))
+
+
+def _buffer(data: MeshBuffer | View) -> MeshBuffer:
+    assert isinstance(data, MeshBuffer), "what is stored and merged is a buffer of its own"
+    return data
 
 
 def pick(streams: Sequence[Expr], index: Expr) -> Expr:

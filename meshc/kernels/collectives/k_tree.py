@@ -16,9 +16,15 @@ last group's farther half in every level. Colors: two for each level. Memory: no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
 
+from meshc.kernels.collectives.by_tree import ByTree
+from meshc.kernels.collectives.collective import Collective, Parameters
+from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.plan import Plan
+from meshc.kernels.estimate import Scaling
 from meshrt.diagnostics import MeshError
 
 
@@ -55,3 +61,41 @@ def _misfit(length: int, groups: Sequence[int], left: int) -> MeshError:
         f"a tree of {sizes} does not cover the line: the axis has {length} PEs, and {wrong}",
         helps=["choose group sizes, from the lowest level on, whose product is at least the PEs of the line"],
     )
+
+
+#: Sizes to try in all levels but the last, relative to those of equal levels, by the number of levels.
+_FACTORS = {2: (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7, 2.0), 3: (0.7, 1.0, 1.4), 4: (0.8, 1.2)}
+
+
+def choices(length: int) -> Iterator[tuple[int, ...]]:
+    """Group sizes worth pricing, for K of 2 to 4: those near equal levels, one way and the other."""
+    if length < 4:
+        return
+    for levels, factors in _FACTORS.items():
+        size = length ** (1 / levels)
+        found = set()
+        for lower in product(factors, repeat=levels - 1):
+            sizes = [max(2, round(size * factor)) for factor in lower]
+            rest = -(-length // prod(sizes))
+            if rest > 1:
+                found.add((*sizes, rest))
+        yield from sorted(found)
+
+
+def candidates(length: int, payload: Payload) -> Iterator[Parameters]:
+    """The choices, as parameters."""
+    for groups in choices(length):
+        yield {"groups": groups}
+
+
+_TREE = ByTree("k_tree", draw)
+_SCALING = Scaling("1", "O(K)", "N / 2", "K N^(1/K) / 2", "WaferLLM, OSDI'25, section 6")
+ALL_REDUCE = Collective(
+    "all_reduce.k_tree",
+    "K levels of groups, each a chain from both ends to its middle",
+    _TREE.all_reduce,
+    _TREE.all_reduce_estimate,
+    _SCALING,
+    candidates,
+)
+REDUCE = Collective("reduce.k_tree", ALL_REDUCE.meaning, _TREE.reduce, _TREE.reduce_estimate, _SCALING, candidates)

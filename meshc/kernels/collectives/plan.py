@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 from meshc.kernels.collectives.cost import PatternCost
 
@@ -42,6 +43,11 @@ class Plan:
                 found[child] = parent
         return tuple(found)
 
+    @property
+    def digest(self) -> str:
+        """Six digits that tell it from other plans over as many PEs."""
+        return sha256(repr((self.root, self.children)).encode()).hexdigest()[:6]
+
     @cached_property
     def order(self) -> tuple[int, ...]:
         """All positions, each after its children."""
@@ -52,6 +58,16 @@ class Plan:
             found.append(position)
             waiting += self.children[position]
         return tuple(reversed(found))
+
+    @cached_property
+    def longest_path(self) -> tuple[int, int]:
+        """The most hops and the most stages from any position to the root."""
+        hops, stages = [0] * self.length, [0] * self.length
+        for p in reversed(self.order):
+            if p != self.root:
+                parent = self.parents[p]
+                hops[p], stages[p] = hops[parent] + abs(parent - p), stages[parent] + 1
+        return max(hops), max(stages)
 
     @cached_property
     def colors(self) -> tuple[int, ...]:
@@ -78,13 +94,10 @@ class Plan:
 
     def cost(self, words: int) -> PatternCost:
         """What the plan asks of the machine of *Near-Optimal Wafer-Scale Reduce*."""
-        depth = [0] * self.length
-        for p in self.order:
-            depth[p] = max((1 + depth[c] for c in self.children[p]), default=0)
         hops = [abs(p - q) for p, q in enumerate(self.parents)]
         taken = max(len(children) for children in self.children)
         far = max(self.root, self.length - 1 - self.root)
-        return PatternCost(words * taken, words * sum(hops), self.length - 1, far, depth[self.root])
+        return PatternCost(words * taken, words * sum(hops), self.length - 1, far, self.longest_path[1])
 
 
 #: Children by distance from the root, for the PEs on one side of it: entry 0 is the root's.

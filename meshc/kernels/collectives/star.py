@@ -20,9 +20,13 @@ from __future__ import annotations
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import COMBINE
+from meshc.kernels.collectives.collective import Collective, Parameters
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line
+from meshc.kernels.collectives.operators import Operator
+from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.reduction import Reduction, any_root
+from meshc.kernels.estimate import Estimate, Scaling
 from meshrt.program.expr import Expr, minimum
 from meshrt.program.model import View
 
@@ -62,5 +66,49 @@ def _stream(builder: MeshBuilder, arm: Arm) -> Expr:
     ]
     return builder.stream(f"star.{arm.name}", routes)
 
+
+def emit_by_name(
+    builder: MeshBuilder, line: Line, data: MeshBuffer | View, op: Operator = "add", root: int = 0
+) -> None:
+    """:func:`emit`, with the root as a parameter of its name."""
+    assert isinstance(op, str), "a star combines word by word"
+    emit(builder, line, root, data, op)
+
+
+def estimate(length: int, payload: Payload, /, root: int = 0) -> Estimate:
+    """The root takes the words of all PEs of one side back to back, then those of the other."""
+    if length == 1:
+        return Estimate(0, 0, 0, 0, 0)
+    target = payload.target
+    sent = payload.asked + target.branch_cycles + payload.launch
+    now, far = 0, 0
+    for count in (length - 1 - root, root):
+        if not count:
+            continue
+        # Branches of the root: on the senders' side and on its own.
+        now += 2 * (payload.asked + target.branch_cycles) + target.issue_cycles
+        for _ in range(count):
+            ready = max(now + target.loop_cycles + payload.launch, sent + payload.flight(1))
+            now = ready + payload.words * payload.period
+        far = max(far, count)
+    sides = (root > 0) + (root < length - 1)
+    return Estimate(now, 0, sides, far, 1)
+
+
+def candidates(length: int, payload: Payload) -> tuple[Parameters, ...]:
+    """There is nothing to choose; what is stored to be merged does not come in one train."""
+    return ({},) if payload.streams else ()
+
+
+REDUCE = Collective(
+    "reduce.star",
+    "everyone sends to the root, back to back; rearmed before it runs again",
+    emit_by_name,
+    estimate,
+    Scaling("1", "O(N)", "N - 1", "1", "Luczynski et al., HPDC'24"),
+    candidates,
+    takes=frozenset({"root"}),
+    rerun=False,
+)
 
 REDUCTION = Reduction("reduce.star", "everyone sends to the root, back to back", emit, any_root, cost)

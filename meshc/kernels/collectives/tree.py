@@ -23,10 +23,14 @@ from __future__ import annotations
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import COMBINE
+from meshc.kernels.collectives.by_tree import ByTree
+from meshc.kernels.collectives.collective import Collective, Parameters
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line, off_multiples
+from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.plan import Plan, both_sides
 from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
+from meshc.kernels.estimate import Scaling
 from meshrt.program.expr import Expr, minimum
 from meshrt.program.model import View
 
@@ -49,7 +53,7 @@ def applies(length: int, root: int) -> str | None:
     return root_at_an_end(length, root)
 
 
-def draw(length: int, root: int) -> Plan:
+def draw(length: int, root: int = 0) -> Plan:
     """The tree of any number of PEs and any root: on each side that of a power of two, less what is not there."""
 
     def arm(count: int) -> list[list[int]]:
@@ -119,3 +123,34 @@ def _stream(builder: MeshBuilder, arm: Arm, r: int) -> Expr:
 
 
 REDUCTION = Reduction("reduce.tree", "a binary tree, distances doubling", emit, applies, cost)
+
+
+def draw_from_middle(length: int) -> Plan:
+    """The same with its root in the middle of the line."""
+    return draw(length, length // 2)
+
+
+def candidates(length: int, payload: Payload) -> tuple[Parameters, ...]:
+    """There is nothing to choose."""
+    return ({},)
+
+
+_TREE, _FROM_MIDDLE = ByTree("tree", draw), ByTree("tree_from_middle", draw_from_middle)
+_SCALING = Scaling("1", "O(log N)", "N / 2", "log N", "Luczynski et al., HPDC'24")
+ALL_REDUCE = Collective(
+    "all_reduce.tree",
+    "a binary tree, distances doubling",
+    _FROM_MIDDLE.all_reduce,
+    _FROM_MIDDLE.all_reduce_estimate,
+    _SCALING,
+    candidates,
+)
+REDUCE = Collective(
+    "reduce.tree",
+    ALL_REDUCE.meaning,
+    _TREE.reduce,
+    _TREE.reduce_estimate,
+    _SCALING,
+    candidates,
+    takes=frozenset({"root"}),
+)

@@ -19,14 +19,18 @@ The routers end up passing; :func:`rearm` turns them back.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import COMBINE, chain_colors
+from meshc.kernels.collectives.by_tree import ByTree
+from meshc.kernels.collectives.collective import Collective, Parameters
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Arm, Line, off_multiples
+from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.plan import Plan, both_sides
 from meshc.kernels.collectives.reduction import Reduction, root_at_an_end
+from meshc.kernels.estimate import Scaling
 from meshrt.program.expr import Expr, minimum, select
 from meshrt.program.model import View
 
@@ -64,7 +68,7 @@ def applies(length: int, root: int) -> str | None:
     return root_at_an_end(length, root)
 
 
-def draw(length: int, root: int, group: int | None = None) -> Plan:
+def draw(length: int, root: int = 0, group: int | None = None) -> Plan:
     """The two phases of any number of PEs and any root: on each side groups of ``group``, the farthest maybe shorter.
 
     By default a group has about as many PEs as there are groups.
@@ -168,3 +172,36 @@ def _stream(builder: MeshBuilder, arm: Arm, side: int, parity: int) -> Expr:
 
 
 REDUCTION = Reduction("reduce.two_phase", "chains in groups, then a chain of group roots", emit, applies, cost)
+
+
+def draw_from_middle(length: int, group: int | None = None) -> Plan:
+    """The same with its root in the middle of the line."""
+    return draw(length, length // 2, group)
+
+
+def candidates(length: int, payload: Payload) -> Iterator[Parameters]:
+    """Groups near the square root."""
+    side = math.sqrt(max(1, length // 2))
+    for group in sorted({max(1, round(side * factor)) for factor in (0.7, 1.0, 1.4)}):
+        yield {"group": group}
+
+
+_TREE, _FROM_MIDDLE = ByTree("two_phase", draw), ByTree("two_phase_from_middle", draw_from_middle)
+_SCALING = Scaling("1", "O(1)", "sqrt(N)", "2 sqrt(N)", "Luczynski et al., HPDC'24")
+ALL_REDUCE = Collective(
+    "all_reduce.two_phase",
+    "chains in groups, then a chain of the groups' roots",
+    _FROM_MIDDLE.all_reduce,
+    _FROM_MIDDLE.all_reduce_estimate,
+    _SCALING,
+    candidates,
+)
+REDUCE = Collective(
+    "reduce.two_phase",
+    ALL_REDUCE.meaning,
+    _TREE.reduce,
+    _TREE.reduce_estimate,
+    _SCALING,
+    candidates,
+    takes=frozenset({"root"}),
+)

@@ -51,8 +51,12 @@ LINE = 16
 def _load(memory, integers, at, operand, out, o):
     """Copy an operand of one PE to ``out[o:]``, in order; integers become f32."""
     e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
-    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
     whole = operand[O_DTYPE] == I32
+    if operand[O_DENSE] == 1 and not whole:
+        for j in range(e0 * e1 * e2 * e3):
+            out[o + j] = memory[at + j]
+        return
+    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
     for i0 in range(e0):
         for i1 in range(e1):
             for i2 in range(e2):
@@ -73,8 +77,12 @@ def _load(memory, integers, at, operand, out, o):
 def _store(memory, integers, at, operand, values, v):
     """Copy ``values[v:]`` to an operand of one PE; f32 become integers toward zero."""
     e0, e1, e2, e3 = operand[2], operand[3], operand[4], operand[5]
-    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
     whole = operand[O_DTYPE] == I32
+    if operand[O_DENSE] == 1 and not whole:
+        for j in range(e0 * e1 * e2 * e3):
+            memory[at + j] = values[v + j]
+        return
+    s0, s1, s2, s3 = operand[6], operand[7], operand[8], operand[9]
     for i0 in range(e0):
         for i1 in range(e1):
             for i2 in range(e2):
@@ -340,6 +348,13 @@ def fill(memory_at, addresses, pes, operand, offsets, values, where):
     """``r = values`` where ``where`` is not zero; both are [1 or PEs, elements or 1]. f64 values hold i32 exactly."""
     memory, integers = f32_at(memory_at), i32_at(memory_at)
     n = operand[2] * operand[3] * operand[4] * operand[5]
+    if operand[O_DENSE] == 1 and operand[O_DTYPE] != I32 and values.size == 1 and where.size == 1 and where[0, 0]:
+        number = round_to(np.float32(values[0, 0]), operand[O_DTYPE])
+        for i in range(pes.shape[0]):
+            at = addresses[operand[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
+            for j in range(n):
+                memory[at + j] = number
+        return
     for i in range(pes.shape[0]):
         at = addresses[operand[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
         vi, wi = i % values.shape[0], i % where.shape[0]

@@ -152,7 +152,7 @@ class Arithmetic:
                 "M0525", f"{instruction.opcode} at line {instruction.line} walks {error} dimensions"
             ) from None
         table[0] = (r.row, r.dtype, *re, *rstr, is_dense(re, rstr))
-        table[1] = (a.row, a.dtype, *ae, n, *astr, a.strides[-1], 0)
+        table[1] = (a.row, a.dtype, *ae, n, *astr, a.strides[-1], is_dense((*ae, n), (*astr, a.strides[-1])))
         offsets = np.zeros((2, max(len(r.offsets), len(a.offsets))), np.int64)
         offsets[0], offsets[1] = r.offsets, a.offsets
         members, addresses, scratch = pes.pes, self._sram.addresses, self._scratch
