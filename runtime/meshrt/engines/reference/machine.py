@@ -87,6 +87,7 @@ class Machine:
         header[rec.X_CHECKED] = checked
         header[rec.X_MAX_CYCLES] = -1 if max_cycles is None else max_cycles
         self._rows: list[Row] = []
+        self._prices: dict[tuple, int] = {}
         self._explain = Explainer(program, self._bases, self._state, self._lowered, self._layout, self._names, text)
         self._places: list[tuple[Port, RegionNames, int, int]] = []
         self._load(weights, inputs)
@@ -124,6 +125,7 @@ class Machine:
             for port in region.ports:
                 if port.direction == "out":
                     self._open(port, region, names, base)
+        state.install_routes()
         for r, region in enumerate(self._program.regions):
             for port in region.ports:
                 if port.direction == "in":
@@ -134,9 +136,9 @@ class Machine:
             entries_[:, rec.E_STEP] = self._lowered.firsts[number]
             entries_[:, rec.E_BLOCKED] = rec.RUNNING
             tables["pes"][pes] = entries_
-        for pe in np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING).tolist():
-            tables["events"][header[rec.H_EVENTS], 0] = pe
-            header[rec.H_EVENTS] += 1
+        running = np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING)
+        np.bitwise_or.at(tables["runs"][0], running >> 6, np.left_shift(1, running & 63))
+        header[rec.H_SLOTS] = 1
 
     def _place(self, port: Port, region: Region, base: int, pe: int, count: int, first: int) -> np.ndarray:
         """A new place of the host for a port's stream at one edge PE."""
@@ -178,6 +180,7 @@ class Machine:
             at = int(place[rec.O_CHANNEL]) * SIDES + PORT_NUMBERS[port.side]
             state.tables["sources"][at] = number + 1
             place[rec.O_LISTED] = 1
+            state.queues[place[rec.O_CHANNEL], PORT_NUMBERS[port.side], rec.Q_ROUTE] |= rec.TELL
             state.tables["hosts"][state.header[rec.H_HOSTS]] = number
             state.header[rec.H_HOSTS] += 1
 
@@ -232,7 +235,7 @@ class Machine:
             value = len(self._rows)
             self._rows.append(Row(op, None if layer == rec.NO_LAYER else layer))
         else:
-            value = price(self._target, Executed.of(self._lowered.instructions, key).events)
+            value = self._price(key)
         self._state.answer(key, value)
 
     def _ears(self, listener: Listener) -> Callable[[], None]:
@@ -253,6 +256,13 @@ class Machine:
         memory = self._state.memory.view(np.int32) if integers else self._state.memory
         base = int(self._state.tables["places"][number, rec.O_BASE])
         return memory[base + first : base + stop]
+
+    def _price(self, key: Sequence[int]) -> int:
+        """Cycles of an instruction of some sizes, worked out once for all that are alike."""
+        alike = Executed.alike(self._lowered.instructions, key)
+        if alike not in self._prices:
+            self._prices[alike] = price(self._target, Executed.of(self._lowered.instructions, key).events)
+        return self._prices[alike]
 
     def _outputs(self) -> dict[str, np.ndarray]:
         """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""
