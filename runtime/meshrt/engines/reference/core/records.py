@@ -156,7 +156,9 @@ O_LISTED = 9  # whether it is on the list of those that can send
 O_SENDER = 10  # with checking: as F_SENDER and what follows it
 O_SERIAL = 11
 O_EXPECT = 12
-O_SIZE = 13
+O_WHOLE = 13  # elements of whole messages that have come to the host, and when the last word of them did
+O_TIME = 14
+O_SIZE = 15
 
 # A fault, where a test injects one.
 Z_KIND = 0  # one of the kinds below; 0 when it has happened and does not again
@@ -226,6 +228,7 @@ H_STALLED = 10
 H_ROUTE_WRITES = 11
 H_HOST_IN = 12
 H_HOST_OUT = 13
+H_HEARD = 34  # a message has come to the host, and somebody listens
 H_LAST_OUT = 14  # time and critical path of the latest word that came to the host
 H_LAST_HOPS = 15
 H_LAST_STAGES = 16
@@ -331,9 +334,10 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
     X_SETUP,
     X_PER_LAYER,
     X_CHECKED,
+    X_LISTENS,  # whether compiled code comes back when a message has come to the host
     X_MAX_CYCLES,
-) = range(110, 128)
-HEADER_SIZE = 128
+) = range(110, 129)
+HEADER_SIZE = 136
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.
 ZERO = np.int64(0)
