@@ -20,7 +20,7 @@ from meshc.frontend.load import load_exported
 from meshc.ir.clone import clone
 from meshc.ir.core import Module, TensorType
 from meshc.ir.printer import print_module
-from meshc.kernels.sample_top_k import SCALARS
+from meshc.kernels.sample_top_k import MILLIONTHS, SCALARS
 from meshc.kernels.token_loop import STEPS, STOPS, TOKENS, length_scalars
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
@@ -285,7 +285,7 @@ def _decode(options: CompileOptions, region: Region, ids: str, imported: Importe
         options.context,
         logits.type.shape[-1],
         STOPS,
-        ChanceBinding(*SCALARS, chance.high) if chance is not None else None,
+        ChanceBinding(*SCALARS, chance.high, MILLIONTHS) if chance is not None else None,
     )
 
 

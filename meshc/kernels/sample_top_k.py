@@ -37,7 +37,6 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.line_reduce import combine
 from meshc.kernels.lowering import Lowering, outside
 from meshc.kernels.random_numbers import SEEDS, emit_key, emit_uniform
-from meshrt.manifest import MILLIONTHS
 from meshrt.program.expr import Expr, Name, maximum
 from meshrt.program.model import View
 
@@ -45,7 +44,8 @@ from meshrt.program.model import View
 TOP_K = 64
 #: The runtime scalars of chance: how many tokens to choose from, the temperature in millionths, the seed.
 SCALARS = ("top_k", "temperature", "seed")
-#: The highest temperature.
+#: The unit of the scalar ``temperature``, and its highest value.
+MILLIONTHS = 1_000_000
 HOTTEST = 100 * MILLIONTHS
 #: A power of two whose square makes any difference of two floats larger than any id.
 HUGE = 2.0**127

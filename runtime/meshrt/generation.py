@@ -21,12 +21,13 @@ import numpy as np
 from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
 from meshrt.engines.listening import Heard
-from meshrt.manifest import MILLIONTHS, DecodeBinding, Manifest
+from meshrt.manifest import DecodeBinding, Manifest
 from meshrt.progress import Progress
 from meshrt.run import RunOptions, RunResult, run_build
 from meshrt.target import load_target
 
-_HOTTEST = 100
+#: Between which temperatures lie.
+_COLDEST, _HOTTEST = 1e-6, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +210,10 @@ def _check_sampling(sampling: Sampling, decode: DecodeBinding) -> None:
     if not 1 <= sampling.top_k <= most:
         can = f"chooses among 1 to {most} tokens" if most > 1 else "takes the likeliest token only"
         raise MeshError("M0546", f"top-k is {sampling.top_k}; this build {can}")
-    if not 1 / MILLIONTHS <= sampling.temperature <= _HOTTEST:
+    if not _COLDEST <= sampling.temperature <= _HOTTEST:
         raise MeshError(
             "M0546",
-            f"the temperature is {sampling.temperature}; it lies from 0.000001 to {_HOTTEST}",
+            f"the temperature is {sampling.temperature}; it lies from {_COLDEST:.6f} to {_HOTTEST}",
             helps=["leave temperature and top-k out for the likeliest token"],
         )
     if not 0 <= sampling.seed < 1 << 31:
@@ -223,7 +224,7 @@ def _chance(decode: DecodeBinding, sampling: Sampling) -> dict[str, int]:
     chance = decode.chance
     if chance is None:
         return {}
-    temperature = round(sampling.temperature * MILLIONTHS)
+    temperature = round(sampling.temperature * chance.unit)
     return {chance.top_k: sampling.top_k, chance.temperature: temperature, chance.seed: sampling.seed}
 
 

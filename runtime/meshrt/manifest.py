@@ -15,8 +15,6 @@ from typing import Any
 from meshrt.diagnostics import MeshError, Place
 
 MANIFEST_SCHEMA = "meshc.build/1"
-#: The unit of temperatures.
-MILLIONTHS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,15 @@ class ScalarBinding:
 class ChanceBinding:
     """The runtime scalars of a build that can choose tokens by chance.
 
-    ``top_k`` is how many of the likeliest to choose from, up to ``most``; ``temperature`` is in
-    millionths; ``seed`` is that of the random numbers.
+    ``top_k`` is how many of the likeliest to choose from, up to ``most``; ``temperature`` is ``unit`` for 1;
+    ``seed`` is that of the random numbers.
     """
 
     top_k: str
     temperature: str
     seed: str
     most: int
+    unit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class DecodeBinding:
     def defaults(self) -> dict[str, int]:
         """The scalars of a run that is told nothing of them: the likeliest tokens, and no id ends a sequence."""
         chance = self.chance
-        chosen = {chance.top_k: 1, chance.temperature: MILLIONTHS, chance.seed: 0} if chance is not None else {}
+        chosen = {chance.top_k: 1, chance.temperature: chance.unit, chance.seed: 0} if chance is not None else {}
         return dict.fromkeys(self.stops, -1) | chosen
 
 

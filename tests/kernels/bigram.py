@@ -14,14 +14,14 @@ from meshc.emit.program import emit_program
 from meshc.ir.core import Block, Builder, Module, Operation, TensorType, Value
 from meshc.kernels.builder import MeshBuilder
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.sample_top_k import SCALARS, TOP_K
+from meshc.kernels.sample_top_k import MILLIONTHS, SCALARS, TOP_K
 from meshc.kernels.sample_top_k import emit as emit_sample
 from meshc.kernels.token_loop import STEPS, STOPS, TOKENS, TokenLoop, length_scalars
 from meshc.passes.allocate_colors import AllocateColors
 from meshc.passes.pipeline import run_pipeline
 from meshc.passes.plan_memory import PlanMemory
 from meshrt.build import Build
-from meshrt.manifest import MILLIONTHS, ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
+from meshrt.manifest import ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
 from meshrt.program.expr import Name
 from meshrt.program.model import Program
 from meshrt.program.parser import parse_program
@@ -84,7 +84,7 @@ class Bigram:
         program = self.program()
         decode = DecodeBinding(
             "main", "ids", TOKENS, length_scalars(self.batch), STEPS, self.prompt, self.context, self.vocabulary, STOPS,
-            None if self.top_k == 1 else ChanceBinding(*SCALARS, min(self.top_k or TOP_K, self.vocabulary)),
+            None if self.top_k == 1 else ChanceBinding(*SCALARS, min(self.top_k or TOP_K, self.vocabulary), MILLIONTHS),
         )  # fmt: skip
         scalars = tuple(ScalarBinding("main", name, "ids", 1) for name in (*decode.lengths, STEPS))
         ports = {port.name: port.shape for port in program.regions[0].ports}

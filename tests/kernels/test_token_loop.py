@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from meshc.kernels.random_numbers import uniform_of
-from meshc.kernels.sample_top_k import TOP_K
-from meshrt.manifest import MILLIONTHS
+from meshc.kernels.sample_top_k import MILLIONTHS, TOP_K
 from meshrt.program.check import check_program
 from meshrt.program.proofs import prove
 from meshrt.run import RunOptions, run_program
