@@ -123,7 +123,7 @@ def test_text_and_code_do_not_grow_with_the_layers():
 
 @pytest.mark.parametrize("grid", [None, (1, 1), (1, 5), (6, 1)])
 def test_it_fits_itself_into_few_pes_and_lines(grid):
-    model, ids = tiny("qwen2", num_hidden_layers=1), token_ids(1, 7)
+    model, ids = tiny("qwen2", num_hidden_layers=1, intermediate_size=32), token_ids(1, 7)
     compiled = compiled_for(model, 7, 1, grid=grid, logits="all")
     assert compiled.options.grid is not None
     with torch.no_grad():
