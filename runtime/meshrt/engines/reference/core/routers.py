@@ -61,6 +61,7 @@ from meshrt.engines.reference.core.records import (
     FINISHED,
     FROM_PE,
     H_CONTENDED,
+    H_HEARD,
     H_HOST_OUT,
     H_LAST_HOPS,
     H_LAST_OUT,
@@ -78,6 +79,7 @@ from meshrt.engines.reference.core.records import (
     L_STATE,
     L_WANT,
     L_WORDS,
+    LAST,
     LINKS,
     MIDWAY,
     MOVE_ENDS,
@@ -89,6 +91,8 @@ from meshrt.engines.reference.core.records import (
     O_DTYPE,
     O_SENDER,
     O_SIZE,
+    O_TIME,
+    O_WHOLE,
     OUTPUTS,
     P_MEMORY,
     P_QUEUES,
@@ -120,6 +124,7 @@ from meshrt.engines.reference.core.records import (
     X_CHECKED,
     X_HOP,
     X_LINK_WORDS,
+    X_LISTENS,
     X_RAMP,
     X_RAMP_WORDS,
     ZERO,
@@ -240,6 +245,10 @@ def leave(r, router, color, side, word, hops, time):
     if elements == 2:
         memory[r[o + O_BASE] + done + 1] = value >> 32
     r[o + O_DONE] = done + elements
+    if kind & LAST:
+        r[o + O_WHOLE] = done + elements
+        r[o + O_TIME] = time
+        r[H_HEARD] = r[X_LISTENS]
     r[H_HOST_OUT] += 1
     count_hops(r, word, hops)
     hops, stages = np.int64(shorts[s + W_HOPS]), np.int64(shorts[s + W_STAGES])
