@@ -25,6 +25,7 @@ from meshrt.engines.reference.core.queues import (
     first_word,
     free_word,
     queue_at,
+    want_no_outputs,
 )
 from meshrt.engines.reference.core.receiving import count_hops
 from meshrt.engines.reference.core.records import (
@@ -206,5 +207,6 @@ def branch(header_at, router, color):
                 time + r[X_HOP],
             )
             r[r[A_ARRIVED] + link] += 1
-    gone_on(r, channel, channel * QUEUES + port, config >> 3, gone, time)
+    if gone_on(r, channel, channel * QUEUES + port, gone, time):
+        want_no_outputs(r, channel, config >> 3, time)
     return ZERO

@@ -77,7 +77,10 @@ def pass_on(r, router, side, color, number, time):
     word, gone = np.int64(q[first]), np.int64(q[first + 1])
     count_use(r, router * LINKS + side, color, time)
     go(r, router, side, color, word, gone, time)
-    gone_on(r, router * r[B_COLORS] + color, number, ZERO + (1 << side), gone, time)
+    link = link_at(r, router * LINKS + side)
+    empty = gone_on(r, router * r[B_COLORS] + color, number, gone, time)
+    r[link + L_WANT] &= ~(np.int64(empty) << color)
+    r[link + L_EMPTY] = time + 1 if r[link + L_WANT] == 0 else r[link + L_EMPTY]
 
 
 @inline
@@ -142,10 +145,7 @@ def decide(r, frame, time):
     # Where all words wait for room, somebody wakes the link who makes some.
     awake = (refused & AWAKE) != 0 or r[at + L_GONE] >= full
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
-    if r[at + L_WANT] != 0 and awake:
-        r[bits] |= bit
-    else:
-        r[bits] &= ~bit
+    r[bits] = r[bits] & ~bit | (bit if r[at + L_WANT] != 0 and awake else ZERO)
     return DECIDED + ZERO
 
 
