@@ -16,6 +16,7 @@ from meshc.kernels.estimate import Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.registry import kernels
 from meshrt.target import load_target
+from meshrt.target.model import Rates
 from tests.kernels.gemm_program import Product
 from tests.kernels.harness import Graph, assert_near, run_graph
 from tests.meshrt.naive_interpreter import Interpreter
@@ -130,7 +131,7 @@ def test_predicted_cycles_lie_within_a_tenth_of_emulated_ones(kernel, grid):
 @pytest.mark.parametrize("parts", [3, 8])
 def test_where_shifts_take_longer_than_products_on_a_square_grid(kernel, parts):
     """A machine whose products cost next to nothing; the reference shares the RAMP between both rings word by word."""
-    rates = {"f32": 64.0, "mixed": 64.0, "f16": 64.0, "bf16": 64.0}
+    rates = Rates(tuple((dtype, 64.0) for dtype in ("f32", "mixed", "f16", "bf16")))
     target = dataclasses.replace(
         WSE2, vector_setup_cycles=0, vector_issue_cycles=0, hop_cycles=3, fma_elements_per_cycle=rates
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.faults import Fault
+from meshrt.engines.listening import Ears, Edge, Listener
 from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
 from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.names import RegionNames, rect_pes
@@ -51,6 +52,7 @@ class Machine:
         max_cycles: int | None = None,
         faults: Sequence[Fault] = (),
         text: Sequence[str] = (),
+        listener: Listener | None = None,
     ):
         self._program = program
         self._target = target
@@ -89,6 +91,10 @@ class Machine:
         self._explain = Explainer(program, self._bases, self._state, self._lowered, self._layout, self._names, text)
         self._places: list[tuple[Port, RegionNames, int, int]] = []
         self._load(weights, inputs)
+        self._tell: Callable[[], None] | None = None
+        if listener is not None:
+            header[rec.X_LISTENS] = 1
+            self._tell = self._ears(listener)
 
     def _environment(self, pes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
         """Values of coordinates and parameters by PE, and the place of each name, by region."""
@@ -188,6 +194,9 @@ class Machine:
         while True:
             clock.run(self._state.at, self._state.least_words, _STRETCH)
             status = int(header[rec.H_STATUS])
+            if header[rec.H_HEARD] and self._tell is not None:
+                header[rec.H_HEARD] = 0
+                self._tell()
             if status == rec.FINISHED:
                 break
             if status == rec.PAUSED:
@@ -229,6 +238,25 @@ class Machine:
             value = self._price(key)
         self._state.answer(key, value)
 
+    def _ears(self, listener: Listener) -> Callable[[], None]:
+        """What to call when a message has come to the host."""
+        outgoing = [n for n, (port, *_) in enumerate(self._places) if port.direction == "out"]
+        ears = Ears(listener, [Edge(*self._places[n][:3]) for n in outgoing])
+        places = self._state.tables["places"]
+
+        def tell() -> None:
+            whole, cycles = places[outgoing, rec.O_WHOLE], places[outgoing, rec.O_TIME]
+            ears.tell(whole, cycles, lambda edge, first, stop: self._values(outgoing[edge], first, stop))
+
+        return tell
+
+    def _values(self, number: int, first: int, stop: int) -> np.ndarray:
+        """Elements that have left at a place of the host."""
+        integers = self._places[number][0].dtype == "i32"
+        memory = self._state.memory.view(np.int32) if integers else self._state.memory
+        base = int(self._state.tables["places"][number, rec.O_BASE])
+        return memory[base + first : base + stop]
+
     def _price(self, key: Sequence[int]) -> int:
         """Cycles of an instruction of some sizes, worked out once for all that are alike."""
         alike = Executed.alike(self._lowered.instructions, key)
@@ -243,10 +271,8 @@ class Machine:
         for number, (port, names, pe, count) in enumerate(self._places):
             if port.direction != "out":
                 continue
-            place = state.tables["places"][number]
-            first, got = int(place[rec.O_BASE]), int(place[rec.O_DONE])
-            memory = state.memory.view(np.int32) if port.dtype == "i32" else state.memory
-            fill_output(tensors, port, names, pe, count, memory[first : first + got])
+            got = int(state.tables["places"][number, rec.O_DONE])
+            fill_output(tensors, port, names, pe, count, self._values(number, 0, got))
         return tensors
 
     def _finished(self) -> Finished:

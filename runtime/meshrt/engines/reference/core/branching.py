@@ -40,6 +40,7 @@ from meshrt.engines.reference.core.records import (
     ERROR_LEAVES_FABRIC,
     F_CONFIG,
     FINISHED,
+    H_HEARD,
     H_HOST_OUT,
     H_LAST_HOPS,
     H_LAST_OUT,
@@ -49,6 +50,7 @@ from meshrt.engines.reference.core.records import (
     H_STATUS,
     H_TIME,
     HELD,
+    LAST,
     LINKS,
     MOVE_ENDS,
     N_CYCLES,
@@ -59,6 +61,8 @@ from meshrt.engines.reference.core.records import (
     O_DTYPE,
     O_SENDER,
     O_SIZE,
+    O_TIME,
+    O_WHOLE,
     P_MEMORY,
     P_QUEUES,
     P_WORDS,
@@ -119,6 +123,10 @@ def leave(r, router, color, side, word, hops, time):
     if elements == 2:
         memory[r[o + O_BASE] + done + 1] = value >> 32
     r[o + O_DONE] = done + elements
+    if kind & LAST:
+        r[o + O_WHOLE] = done + elements
+        r[o + O_TIME] = time
+        r[H_HEARD] = r[X_LISTENS]
     r[H_HOST_OUT] += 1
     count_hops(r, word, hops)
     hops, stages = np.int64(shorts[s + W_HOPS]), np.int64(shorts[s + W_STAGES])

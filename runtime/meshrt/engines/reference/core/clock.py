@@ -50,6 +50,7 @@ from meshrt.engines.reference.core.records import (
     H_AGAIN,
     H_DECIDING,
     H_FLYING,
+    H_HEARD,
     H_HOST_IN,
     H_HOSTS,
     H_LATEST,
@@ -317,6 +318,7 @@ def next_cycle(r, time, busy):
 def run(header_at, least_words, cycles):
     """Run for so many cycles that are not skipped, or until nothing can happen any more or Python is needed.
 
+    It also comes back after a cycle in which a message has come to a host that listens.
     H_STATUS says why it came back. ``least_words`` are free at the beginning of every cycle.
     """
     r = i64_at(header_at)
@@ -326,7 +328,7 @@ def run(header_at, least_words, cycles):
         if r[H_WORDS_FREE] < least_words:
             r[H_STATUS] = WANTS_WORDS
             return
-        if cycles == 0:
+        if cycles == 0 or r[H_HEARD] != 0:
             r[H_STATUS] = PAUSED
             return
         cycles -= 1

@@ -156,7 +156,9 @@ O_LISTED = 9  # whether it is on the list of those that can send
 O_SENDER = 10  # with checking: as F_SENDER and what follows it
 O_SERIAL = 11
 O_EXPECT = 12
-O_SIZE = 13
+O_WHOLE = 13  # elements of whole messages that have come to the host, and when the last word of them did
+O_TIME = 14
+O_SIZE = 15
 
 # A fault, where a test injects one.
 Z_KIND = 0  # one of the kinds below; 0 when it has happened and does not again
@@ -241,6 +243,7 @@ H_DECIDING = 34  # whether links are being decided
 H_SLOTS = 35  # slots of the calendar that have events, as bits
 H_NODE_FREE = 36  # head of the list of free nodes of the calendar
 H_STREAMS = 37  # streams-through that have begun and not ended
+H_HEARD = 38  # whether a message has come to a host that listens
 H_LIVE = 30  # words that exist
 H_STAMP = 31  # of the marks of SRAM
 H_MOST = 32  # the most words that ever existed at once
@@ -331,6 +334,7 @@ P_CALCULATE, P_RUN_PE, P_SETTLE, P_TAKE_THROUGH, P_CAN_BRANCH, P_BRANCH, P_DISTU
     X_SETUP,
     X_PER_LAYER,
     X_CHECKED,
+    X_LISTENS,  # whether compiled code comes back when a message has come to the host
     X_MAX_CYCLES,
 ) = range(114, 132)
 HEADER_SIZE = 136
