@@ -80,6 +80,7 @@ from meshrt.engines.reference.core.records import (
     W_VALUE,
     X_CHECKED,
     X_HOP,
+    X_LISTENS,
     ZERO,
 )
 from meshrt.engines.reference.core.room import MOVES, NO_LINK, NO_ROOM, room, used_up

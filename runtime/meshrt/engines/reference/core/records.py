@@ -336,7 +336,7 @@ P_CALCULATE, P_RUN_PE, P_SETTLE, P_TAKE_THROUGH, P_CAN_BRANCH, P_BRANCH, P_DISTU
     X_CHECKED,
     X_LISTENS,  # whether compiled code comes back when a message has come to the host
     X_MAX_CYCLES,
-) = range(114, 132)
+) = range(114, 133)
 HEADER_SIZE = 136
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.
