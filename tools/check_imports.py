@@ -18,7 +18,7 @@ PACKAGES = {"meshc": ROOT / "meshc", "meshrt": ROOT / "runtime" / "meshrt"}
 
 _BASE = ("meshrt.diagnostics", "meshrt.target", "meshrt.program", "meshrt.grammar", "meshrt.entry_points")
 _REPORT = ("meshrt.report_schema", "meshrt.report_table")
-_RUNTIME = (*_BASE, *_REPORT, "meshrt.progress", "meshrt.weights", "meshrt")
+_RUNTIME = (*_BASE, *_REPORT, "meshrt.compiled", "meshrt.progress", "meshrt.weights", "meshrt")
 _IR = (*_BASE, "meshc.ir")
 _DIALECTS = (*_IR, "meshc.dialects", "meshc.options")
 _KERNELS = (*_DIALECTS, "meshc.kernels")
@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "meshrt.diagnostics": (),
     "meshrt.grammar": ("meshrt.diagnostics",),
     "meshrt.entry_points": ("meshrt.diagnostics",),
+    "meshrt.compiled": (),
     "meshrt.progress": (),
     "meshrt.weights": ("meshrt.diagnostics",),
     "meshrt.target": _BASE,
-    "meshrt.program": (*_BASE, "meshrt.progress"),
+    "meshrt.program": (*_BASE, "meshrt.compiled", "meshrt.progress"),
     "meshrt.report_schema": ("meshrt.diagnostics",),
     "meshrt.report_table": ("meshrt.diagnostics", "meshrt.report_schema"),
     "meshrt": _RUNTIME,

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.compiled import inline, native
 from meshrt.engines.batched.records import F32, I32
-from meshrt.engines.compiled import inline, native
 from meshrt.engines.numeric.functions import (
     ADD,
     COPY,

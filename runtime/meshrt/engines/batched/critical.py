@@ -15,6 +15,7 @@ from math import lcm
 
 import numpy as np
 
+from meshrt.compiled import inline, native
 from meshrt.engines.batched.records import (
     A_MESSAGE_EVENTS,
     A_MESSAGES,
@@ -34,7 +35,6 @@ from meshrt.engines.batched.records import (
     X_HOP,
     X_RAMP,
 )
-from meshrt.engines.compiled import inline, native
 from meshrt.engines.pointers import i64_at
 from meshrt.program.cost import CAUSES, Events, unit_cycles
 from meshrt.target import Target

@@ -12,6 +12,7 @@ last word. What holds it up:
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal
 from meshrt.engines.batched.critical import (
     ENDED,
     EVENT_SIZE,
@@ -134,7 +135,6 @@ from meshrt.engines.batched.records import (
     X_VALUES,
     ZERO,
 )
-from meshrt.engines.compiled import inline, internal
 
 
 @inline

@@ -7,8 +7,8 @@ stages times :data:`STAGE` plus hops, so that the smaller one has fewer stages, 
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, native
 from meshrt.engines.batched.records import L_BUSY, L_END, L_FIRST
-from meshrt.engines.compiled import inline, native
 
 #: One stage in a critical path.
 STAGE = 1 << 32

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from meshrt.compiled import native
 from meshrt.engines.batched.records import L_BUSY, L_END, L_FIRST
-from meshrt.engines.compiled import native
 
 
 @native

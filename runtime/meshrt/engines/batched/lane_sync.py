@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshrt.compiled import native
 from meshrt.engines.batched.lane_passes import STAGE
 from meshrt.engines.batched.launch import load_of
 from meshrt.engines.batched.mailbox import push_post
@@ -38,7 +39,6 @@ from meshrt.engines.batched.records import (
     P_START,
     P_STATE,
 )
-from meshrt.engines.compiled import native
 from meshrt.engines.pointers import i64_at
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal
 from meshrt.engines.batched.critical import (
     EVENT_SIZE,
     ISSUE,
@@ -101,7 +102,6 @@ from meshrt.engines.batched.records import (
     X_VECTOR_ISSUE,
     ZERO,
 )
-from meshrt.engines.compiled import inline, internal
 
 
 @inline

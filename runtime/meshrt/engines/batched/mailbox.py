@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal
 from meshrt.engines.batched.records import (
     A_MESSAGES,
     A_NODES,
@@ -62,7 +63,6 @@ from meshrt.engines.batched.records import (
     X_WORD_BYTES,
     ZERO,
 )
-from meshrt.engines.compiled import inline, internal
 
 
 @internal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.compiled import native
 from meshrt.engines.batched.critical import EVENT_SIZE, ISSUE, WORD, message_events, pe_events, slot_events
 from meshrt.engines.batched.fabric import follow
 from meshrt.engines.batched.launch import dense_color, load_of, send_nothing, start_receive, start_route, start_send
@@ -62,7 +63,6 @@ from meshrt.engines.batched.records import (
 )
 from meshrt.engines.batched.straight import send_straight
 from meshrt.engines.batched.tracing import Y_CHANNEL, Y_LINKS, Y_PE, Y_SLOT
-from meshrt.engines.compiled import native
 from meshrt.engines.pointers import f32_at, i64_at, prefetch
 
 #: PEs ahead of the present one whose records are asked for, so that they are at hand when its turn comes.

@@ -15,6 +15,7 @@ last. The clock takes over the message's critical path where the message set it.
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal
 from meshrt.engines.batched.critical import (
     ENDED,
     EVENT_SIZE,
@@ -147,7 +148,6 @@ from meshrt.engines.batched.records import (
     ZERO,
 )
 from meshrt.engines.batched.sharing import own_row, share_row
-from meshrt.engines.compiled import inline, internal
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import integers_of
 

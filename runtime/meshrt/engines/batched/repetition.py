@@ -16,6 +16,7 @@ all that goes along by several rounds at once.
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal, native
 from meshrt.engines.batched.critical import EVENT_SIZE, message_events, pe_events, send_events, slot_events
 from meshrt.engines.batched.records import (
     A_CHANNELS,
@@ -103,7 +104,6 @@ from meshrt.engines.batched.records import (
     W_TARGET,
     X_EVENTS,
 )
-from meshrt.engines.compiled import inline, internal, native
 from meshrt.engines.pointers import i64_at
 
 # What a PE is doing: nothing any more, waiting in an instruction, or free to go on.

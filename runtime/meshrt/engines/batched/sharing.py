@@ -9,8 +9,8 @@ Values are those that copying gives; only the work differs.
 
 from __future__ import annotations
 
+from meshrt.compiled import inline, internal, native
 from meshrt.engines.batched.records import A_CELLS, B_PES
-from meshrt.engines.compiled import inline, internal, native
 from meshrt.engines.pointers import f32_at, i64_at, i64_of, integers_of
 
 #: Elements in front of a shareable row; the last holds the number of buffers that refer to it, as an integer.

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meshrt.compiled import native
 from meshrt.diagnostics import MeshError
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.records import DTYPES
 from meshrt.engines.batched.sharing import LEAST_SHARED, ROW_ALIGNMENT, ROW_HEADER, own_rows
 from meshrt.engines.batched.state import Tables
-from meshrt.engines.compiled import native
 from meshrt.engines.loading.names import rect_mask, rect_pes
 from meshrt.engines.pointers import f32_at, i32_at
 from meshrt.program.model import Buffer, Instruction, Program, Rect, View, instructions_in

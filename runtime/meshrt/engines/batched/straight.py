@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshrt.compiled import inline
 from meshrt.engines.batched.fabric import occupy
 from meshrt.engines.batched.launch import begin
 from meshrt.engines.batched.receive import shorter, taken_time
@@ -59,7 +60,6 @@ from meshrt.engines.batched.records import (
 )
 from meshrt.engines.batched.sharing import own_row, share_row
 from meshrt.engines.batched.tracing import Y_CHANNEL, Y_HOPS, Y_LINKS, Y_PE, Y_SLOT
-from meshrt.engines.compiled import inline
 
 
 @inline

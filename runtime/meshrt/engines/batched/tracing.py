@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.compiled import native
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.records import (
     A_CHANNELS,
@@ -22,7 +23,6 @@ from meshrt.engines.batched.records import (
     SIDES,
 )
 from meshrt.engines.batched.state import Tables
-from meshrt.engines.compiled import native
 from meshrt.engines.pointers import i64_at
 
 # Fields of a path.

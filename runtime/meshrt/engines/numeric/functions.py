@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from meshrt.engines.compiled import native
+from meshrt.compiled import native
 
 (
     COPY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline
+from meshrt.compiled import inline
 from meshrt.engines.loading.codes import BF16, F16
 
 _U = np.uint32

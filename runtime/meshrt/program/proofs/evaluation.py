@@ -6,7 +6,7 @@ other choices for which it has another value are dropped from the class that the
 
 from __future__ import annotations
 
-from meshrt.program.proofs.compiled import internal
+from meshrt.compiled import internal
 from meshrt.program.proofs.records import (
     A_ALIVE,
     A_CANDIDATES,

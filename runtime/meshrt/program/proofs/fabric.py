@@ -7,7 +7,7 @@ is the least that a machine can offer.
 
 from __future__ import annotations
 
-from meshrt.program.proofs.compiled import internal
+from meshrt.compiled import internal
 from meshrt.program.proofs.evaluation import fail
 from meshrt.program.proofs.records import (
     A_READY,

@@ -7,7 +7,7 @@ by ``rotate``, so names lead to declared buffers PE by PE.
 
 from __future__ import annotations
 
-from meshrt.program.proofs.compiled import internal
+from meshrt.compiled import internal
 from meshrt.program.proofs.evaluation import fail, value_of
 from meshrt.program.proofs.records import (
     D_ADDRESS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshrt.program.proofs.compiled import internal, native
+from meshrt.compiled import internal, native
 from meshrt.program.proofs.evaluation import fail, is_below, rest_of, value_of
 from meshrt.program.proofs.fabric import add_work, configure, forward, release, settle, wake, words_of
 from meshrt.program.proofs.memory import note_view, touch

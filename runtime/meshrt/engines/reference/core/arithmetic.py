@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import called_by_address, inline, internal
+from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.numeric import functions as op
 from meshrt.engines.numeric.functions import special

@@ -7,7 +7,7 @@ this can happen are skipped.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import internal, native
+from meshrt.compiled import internal, native
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.moves import begin_out, take, take_through

@@ -6,7 +6,7 @@ cycles and joules are made of.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal, native
+from meshrt.compiled import inline, internal, native
 from meshrt.engines.pointers import i64_at
 from meshrt.engines.reference.core.records import (
     B_COSTS,

@@ -7,7 +7,7 @@ outside its bounds reads entry 0.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import internal
+from meshrt.compiled import internal
 from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (
     A_CODE,

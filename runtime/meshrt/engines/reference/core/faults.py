@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.reference.core.held import halfword_of, width_of
 from meshrt.engines.reference.core.operands import COUNT, DIMS, DTYPE, EXTENT, SIZE, STRIDE, is_view
 from meshrt.engines.reference.core.queues import fail

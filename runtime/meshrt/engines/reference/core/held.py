@@ -6,7 +6,7 @@ own, and an instruction's operands are looked up among the marks.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.reference.core.operands import (
     COUNT,

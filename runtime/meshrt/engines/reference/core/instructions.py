@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at
 from meshrt.engines.reference.core.counts import count_one, entry_of

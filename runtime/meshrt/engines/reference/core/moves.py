@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, I32, RAMP
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, i32_at, i64_at

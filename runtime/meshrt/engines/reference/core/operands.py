@@ -6,7 +6,7 @@ walked together lose dimensions of extent 1 and those that merge with their neig
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at
 from meshrt.engines.reference.core.expressions import value_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import called_by_address, inline, internal
+from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
 from meshrt.engines.reference.core.counts import entry_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.records import (

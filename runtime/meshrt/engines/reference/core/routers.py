@@ -9,7 +9,7 @@ in a circle, the place counts as free in the next cycle only.
 
 from __future__ import annotations
 
-from meshrt.engines.compiled import called_by_address, inline, internal
+from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck

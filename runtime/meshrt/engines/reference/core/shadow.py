@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.engines.compiled import inline, internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (
     ERROR_DAMAGED,

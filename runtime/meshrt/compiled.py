@@ -1,4 +1,4 @@
-"""How the engines' inner loops are compiled: cached on disk, one thread, strict IEEE arithmetic."""
+"""How inner loops are compiled, of engines and proofs: cached on disk, one thread, strict IEEE arithmetic."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _OPTIONS = {"_nrt": False, "error_model": "numpy", "boundscheck": False, "fastma
 _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
 
 
-_ENGINES = Path(__file__).parent
-_IMPORT = re.compile(r"^(?:from|import) meshrt\.engines\.([\w.]+)(?: import (\([^)]*\)|[^\n(]*))?", re.M)
+_ROOT = Path(__file__).parent
+_IMPORT = re.compile(r"^(?:from|import) meshrt\.([\w.]+)(?: import (\([^)]*\)|[^\n(]*))?", re.M)
 
 
 @cache
 def _imported(path: Path) -> frozenset[Path]:
-    """Modules of the engines that a module imports."""
+    """Modules of this package that a module imports."""
     found = set()
     for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        folder = _ENGINES / module.replace(".", "/")
+        folder = _ROOT / module.replace(".", "/")
         # What is imported from a package may be a module in it.
         found |= {folder.with_suffix(".py"), *(folder / f"{name}.py" for name in re.findall(r"\w+", names))}
     return frozenset(path for path in found if path.exists())
@@ -39,8 +39,8 @@ def _imported(path: Path) -> frozenset[Path]:
 
 @cache
 def _digest_of_sources(path: Path) -> str:
-    """What the compiled functions of a module depend on: the module, and those of the engines that it imports."""
-    sources, left = {_ENGINES / "compiled.py"}, {path}
+    """What the compiled functions of a module depend on: the module, and those that it imports."""
+    sources, left = {Path(__file__)}, {path}
     while left:
         sources |= left
         left = {i for module in left for i in _imported(module)} - sources
