@@ -18,9 +18,10 @@ from meshc.frontend.imported import ImportedModel
 from meshc.frontend.importer import GRAPH_PIPELINE, import_exported
 from meshc.frontend.load import load_exported
 from meshc.ir.clone import clone
-from meshc.ir.core import Module
+from meshc.ir.core import Module, TensorType
 from meshc.ir.printer import print_module
-from meshc.kernels.token_loop import STEPS, TOKENS, length_scalars
+from meshc.kernels.sample_top_k import MILLIONTHS, SCALARS
+from meshc.kernels.token_loop import STEPS, STOPS, TOKENS, length_scalars
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
 from meshc.passes.candidates import Choice
@@ -28,8 +29,8 @@ from meshc.passes.padding import padding_report
 from meshc.passes.pipeline import PassTiming, parse_pipeline, run_pipeline
 from meshrt.build import Build, write_build
 from meshrt.diagnostics import MeshError
-from meshrt.manifest import DecodeBinding, Manifest, ScalarBinding, TensorBinding
-from meshrt.program.model import Program
+from meshrt.manifest import ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
+from meshrt.program.model import Program, Region
 from meshrt.program.printer import print_program
 from meshrt.progress import Progress
 from meshrt.target import Target, load_target
@@ -246,7 +247,7 @@ def _build(
             for p in ports["out"]
         ),
         scalars=_scalars(options, region.name, ports["in"][0].name),
-        decode=_decode(options, region.name, ports["in"][0].name) if options.phase == "decode" else None,
+        decode=_decode(options, region, ports["in"][0].name, imported) if options.phase == "decode" else None,
         timing_only=not has_data,
         options=options.to_json(),
         versions={name: importlib.metadata.version(name) for name in ("meshc", "torch")},
@@ -269,9 +270,23 @@ def _scalars(options: CompileOptions, region: str, ids: str) -> tuple[ScalarBind
     return tuple(ScalarBinding(region, name, ids, 1) for name in names)
 
 
-def _decode(options: CompileOptions, region: str, ids: str) -> DecodeBinding:
+def _decode(options: CompileOptions, region: Region, ids: str, imported: ImportedModel) -> DecodeBinding:
     assert options.context is not None and options.seq is not None
-    return DecodeBinding(region, ids, TOKENS, length_scalars(options.batch), STEPS, options.seq, options.context)
+    (logits, *_) = imported.module.body.ops[0].regions[0].ops[-1].operands
+    assert isinstance(logits.type, TensorType)
+    chance = next((scalar for scalar in region.scalars if scalar.name == SCALARS[0]), None)
+    return DecodeBinding(
+        region.name,
+        ids,
+        TOKENS,
+        length_scalars(options.batch),
+        STEPS,
+        options.seq,
+        options.context,
+        logits.type.shape[-1],
+        STOPS,
+        ChanceBinding(*SCALARS, chance.high, MILLIONTHS) if chance is not None else None,
+    )
 
 
 def _empty_build(target: Target) -> Build:

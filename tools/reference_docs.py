@@ -60,6 +60,7 @@ _SECTIONS = {
     "routing": "Routing: how many colors does a router hold, and how loaded are the links?",
     "host": "Host: what entered and left through ports",
     "padding": "Padding: what does not divide the grid",
+    "generation": "Generation: what a build of the decode phase wrote",
     "ops[]": "Operations: one row for each operation of the source, in program order",
     "provenance": "Provenance: what was run",
 }

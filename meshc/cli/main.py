@@ -1,6 +1,6 @@
 """``meshc``: the group of commands. Each is loaded when it is called, so that ``meshc --help`` stays fast.
 
-Exit status: 0 done, 1 a diagnostic, 2 usage, 3 ``--max-cycles`` exceeded, 4 ``--expect`` differs.
+Exit status: 0 done, 1 a diagnostic, 2 usage, 3 ``--max-cycles`` exceeded, 4 ``--expect`` differs, 130 Ctrl-C.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,26 @@ class Tokenizer:
         if not ids:
             raise MeshError("M0551", "the prompt has no tokens", helps=["write some text"])
         return {self._manifest.inputs[0].name: np.array([ids], dtype=np.int64)}
+
+    def prompt_ids(self, prompt: str, raw: bool = False) -> tuple[int, ...]:
+        """The ids of a prompt, wrapped in the chat template unless ``raw``."""
+        (ids,) = self.inputs(prompt, raw).values()
+        return tuple(ids[0].tolist())
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the build."""
+        return self._manifest
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Ids with which a text of the model ends."""
+        ends = self._tokenizer.eos_token_id
+        return tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def text(self, token: int) -> str:
         """The text of one token."""

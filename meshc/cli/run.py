@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from meshc.cli.parameters import FILE
 
+if TYPE_CHECKING:
+    from meshc.cli.prompt import Tokenizer
+    from meshrt.run import RunOptions
+    from meshrt.run_command import RunFiles
+
+#: How many tokens ``--prompt`` writes with a build of the decode phase.
+MAX_NEW_TOKENS = 32
 #: How many next tokens ``--prompt`` shows.
 TOP = 5
 
@@ -15,7 +23,20 @@ TOP = 5
 @click.command()
 @click.argument("build", type=FILE)
 @click.option("--inputs", type=FILE, metavar="FILE", help="Safetensors with the inputs of the model's forward.")
-@click.option("--prompt", metavar="TEXT", help="Text to run instead, with the build's tokenizer; shows what follows.")
+@click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="TEXT",
+    help="Text to run instead, with the build's tokenizer: a build of the decode phase writes on from it, or from "
+    "several; another one shows which token may follow.",
+)
+@click.option("--max-new-tokens", type=int, metavar="N", help="How many tokens to write. [default: 32]")
+@click.option(
+    "--temperature", type=float, metavar="X", help="Choose tokens by chance, the hotter the more; 0 for none."
+)
+@click.option("--top-k", type=int, metavar="K", help="Choose among the K likeliest tokens by chance.")
+@click.option("--seed", type=int, metavar="N", help="Of the random numbers. [default: 0]")
 @click.option("--raw", is_flag=True, help="Take the prompt as it is, without the tokenizer's chat template.")
 @click.option("--outputs", type=FILE, metavar="FILE", help="Safetensors to write the outputs to.")
 @click.option("--expect", type=FILE, metavar="FILE", help="Safetensors to compare the outputs with.")
@@ -35,7 +56,11 @@ TOP = 5
 def command(
     build: Path,
     inputs: Path | None,
-    prompt: str | None,
+    prompts: tuple[str, ...],
+    max_new_tokens: int | None,
+    temperature: float | None,
+    top_k: int | None,
+    seed: int | None,
     raw: bool,
     outputs: Path | None,
     expect: Path | None,
@@ -47,8 +72,11 @@ def command(
     **chosen: object,
 ) -> None:
     """Run BUILD on the emulated wafer and report parallelism, latency, memory and routing."""
-    if prompt is not None and inputs is not None:
+    if prompts and inputs is not None:
         raise click.UsageError("--prompt and --inputs exclude each other")
+    writing = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+    if not prompts and any(value is not None for value in writing.values()):
+        raise click.UsageError("--max-new-tokens, --temperature, --top-k and --seed go with --prompt")
     from meshrt.expectation import DEFAULT_RTOL
     from meshrt.progress import progress_for_stderr
     from meshrt.run import RunOptions
@@ -58,11 +86,14 @@ def command(
     options = RunOptions(fast_forward=not plain, **chosen)  # type: ignore[arg-type]
     files = RunFiles(outputs, expect, DEFAULT_RTOL if rtol is None else rtol, json_file, not no_table)
     tokenizer = None
-    if prompt is not None:
+    if prompts:
         from meshc.cli.prompt import Tokenizer
 
         tokenizer = Tokenizer.of_build(build)
-        tensors = tokenizer.inputs(prompt, raw)
+        if tokenizer.manifest.decode is not None or len(prompts) > 1 or any(v is not None for v in writing.values()):
+            _write(build, tokenizer, prompts, raw, options, files, quiet, **writing)
+            return
+        tensors = tokenizer.inputs(prompts[0], raw)
     else:
         tensors = read_tensors(inputs) if inputs is not None else {}
     result = run_and_report(build, tensors, options, files, progress_for_stderr(quiet))
@@ -70,3 +101,31 @@ def command(
         click.echo("\nnext token")
         for text, probability in tokenizer.next_tokens(result.outputs, TOP):
             click.echo(f"{probability:8.1%}  {text!r}")
+
+
+def _write(
+    build: Path,
+    tokenizer: Tokenizer,
+    prompts: tuple[str, ...],
+    raw: bool,
+    options: RunOptions,
+    files: RunFiles,
+    quiet: bool,
+    *,
+    max_new_tokens: int | None,
+    temperature: float | None,
+    top_k: int | None,
+    seed: int | None,
+) -> None:
+    """Write on from the prompts."""
+    from meshrt.generation import Request, Sampling
+    from meshrt.progress import progress_for_stderr
+    from meshrt.run_command import generate_and_report
+
+    request = Request(
+        tuple(tokenizer.prompt_ids(prompt, raw) for prompt in prompts),
+        MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
+        tokenizer.stop_ids,
+        Sampling.chosen(tokenizer.manifest, temperature, top_k, seed),
+    )
+    generate_and_report(build, request, options, files, progress_for_stderr(quiet), tokenizer.decode, prompts)

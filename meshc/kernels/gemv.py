@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
+from meshc.kernels.estimate import Estimate, Site
 from meshrt.program.model import View
 
 
@@ -35,3 +36,13 @@ def gemv(
     builder.emit("fill", y, value=0.0)
     builder.emit("gemm", y, x, w, vector="n")
     all_reduce(y if summed is None else summed)
+
+
+def gemv_estimate(inputs: int, outputs: int, summed: Estimate, site: Site) -> Estimate:
+    """What :func:`gemv` costs with tiles x[1, inputs] and y[1, outputs], given what its all-reduce does.
+
+    The bytes are those of the weights, and of what the all-reduce needs.
+    """
+    local = site.move(outputs, site.other) + site.product(1, inputs, outputs, "n")
+    weights = site.bytes(inputs * outputs)
+    return Estimate(local + summed.cycles, weights + summed.bytes, summed.colors, summed.hops, summed.stages)

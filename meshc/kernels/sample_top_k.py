@@ -42,6 +42,8 @@ from meshrt.program.model import View
 
 #: The most tokens to choose from, where the operation does not say.
 TOP_K = 64
+#: The runtime scalars of chance: how many tokens to choose from, the temperature in millionths, the seed.
+SCALARS = ("top_k", "temperature", "seed")
 #: The unit of the scalar ``temperature``, and its highest value.
 MILLIONTHS = 1_000_000
 HOTTEST = 100 * MILLIONTHS
@@ -89,7 +91,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
     if most == 1:
         selection.choose(token)
         return
-    top_k = builder.scalar("top_k", 1, most)
+    top_k = builder.scalar(SCALARS[0], 1, most)
     chance = _Chance(lowering, value, token, most)
     with builder.loop("rank", top_k, start=1) as rank:
         chance.offer(rank, *selection.next())
@@ -253,7 +255,7 @@ class _Chance:
         self.lowering, self.builder = lowering, lowering.builder
         self.most = most
         builder, batch = self.builder, lowering.batch
-        temperature = builder.scalar("temperature", 1, HOTTEST)
+        temperature = builder.scalar(SCALARS[1], 1, HOTTEST)
         self.first, self.total, self.weight, self.take, self.chosen = (
             builder.buffer(name, "f32", batch) for name in ("top", "total_weight", "weight", "takes", "chosen")
         )
@@ -261,7 +263,7 @@ class _Chance:
         with builder.before():
             builder.emit("index", self.coldness, value=temperature)
             builder.emit("div", self.coldness, float(MILLIONTHS), self.coldness)
-            self.key = emit_key(builder, builder.scalar("seed", 0, SEEDS - 1))
+            self.key = emit_key(builder, builder.scalar(SCALARS[2], 0, SEEDS - 1))
         builder.emit("copy", self.first, value)
         builder.emit("copy", self.chosen, token)
         builder.emit("fill", self.total, value=1.0)

@@ -19,8 +19,9 @@ class DeriveDecode(Pass):
 
     Needs: the graph passes before, ``require-covered`` among them: everything but attention then works on each token
     by itself. The graph's tokens are at least ``context``, so that its masks, frequencies and tables say what holds
-    for each position up to there. Raises M0420 for attention that looks ahead and M0421 for a context that is longer
-    than the graph.
+    for each position up to there. (An export with a static cache comes as a graph as long as that, see
+    :mod:`meshc.frontend.static_cache`.) Raises M0420 for attention that looks ahead and M0421 for a context that is
+    longer than the graph.
 
     Does: every activation keeps one token; ``graph.positions`` becomes the position of that token, known when the
     program runs; ``graph.attention`` becomes ``graph.cached_attention``, which appends the token's key and value to a

@@ -6,4 +6,5 @@ program, ``weights(..)`` the tensors that it takes.
 
 from meshc.standalone.gemm import GemmRing
 from meshc.standalone.gemv import Gemv
+from meshc.standalone.gemv_chain import GemvChain
 from meshc.standalone.region import assemble

@@ -6,22 +6,39 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshrt.terminal import exit_status_of
 
+if TYPE_CHECKING:
+    from meshrt.run import RunOptions
+    from meshrt.run_command import RunFiles
+
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments; ``meshc run`` has the same and ``--prompt``."""
+    """The arguments; ``meshc run`` has the same, with ``--prompt`` in the place of ``--ids``."""
     from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
     from meshrt.expectation import DEFAULT_RTOL
 
     p = argparse.ArgumentParser(
         prog="python -m meshrt",
         description="Run a build on the emulated wafer and report what happened.",
-        epilog="Exit status: 0 done, 1 a diagnostic, 2 usage, 3 --max-cycles exceeded, 4 --expect differs.",
+        epilog="Exit status: 0 done, 1 a diagnostic, 2 usage, 3 --max-cycles exceeded, 4 --expect differs, 130 Ctrl-C.",
     )
     p.add_argument("build", type=Path, metavar="BUILD", help="directory that meshc compile wrote")
     p.add_argument("--inputs", type=Path, metavar="FILE", help="safetensors with the inputs of the model's forward")
+    p.add_argument(
+        "--ids",
+        type=_ids,
+        action="append",
+        metavar="N,N,..",
+        help="a prompt as token ids, to write on from; repeatable",
+    )
+    p.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="with --ids: how many (%(default)s)")
+    p.add_argument("--stop-id", type=int, action="append", metavar="N", help="with --ids: an id that ends the text")
+    p.add_argument("--temperature", type=float, metavar="X", help="with --ids: choose tokens by chance; 0 for none")
+    p.add_argument("--top-k", type=int, metavar="K", help="with --ids: choose among the K likeliest tokens")
+    p.add_argument("--seed", type=int, metavar="N", help="with --ids: of the random numbers (0)")
     p.add_argument("--outputs", type=Path, metavar="FILE", help="safetensors to write the outputs to")
     p.add_argument("--expect", type=Path, metavar="FILE", help="safetensors to compare the outputs with")
     p.add_argument("--rtol", type=float, default=DEFAULT_RTOL, metavar="X", help="tolerance of --expect (%(default)s)")
@@ -58,9 +75,33 @@ def run(arguments: argparse.Namespace) -> int:
         per_layer=arguments.per_layer,
     )
     files = RunFiles(arguments.outputs, arguments.expect, arguments.rtol, arguments.json, not arguments.no_table)
+    if arguments.ids is not None:
+        _generate(arguments, options, files)
+        return 0
     inputs = read_tensors(arguments.inputs) if arguments.inputs is not None else {}
     run_and_report(arguments.build, inputs, options, files, progress_for_stderr())
     return 0
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    """Token ids between commas or spaces."""
+    return tuple(map(int, text.replace(",", " ").split()))
+
+
+def _generate(arguments: argparse.Namespace, options: RunOptions, files: RunFiles) -> None:
+    """Write on from prompts of token ids."""
+    from meshrt.build import read_build
+    from meshrt.generation import Request, Sampling
+    from meshrt.progress import progress_for_stderr
+    from meshrt.run_command import generate_and_report
+    from meshrt.writing import as_numbers
+
+    build = read_build(arguments.build)
+    sampling = Sampling.chosen(build.manifest, arguments.temperature, arguments.top_k, arguments.seed)
+    stops = tuple(arguments.stop_id or ())
+    request = Request(tuple(arguments.ids), arguments.max_new_tokens, stops, sampling)
+    names = [as_numbers(prompt) for prompt in request.prompts]
+    generate_and_report(build, request, options, files, progress_for_stderr(), as_numbers, names)
 
 
 def main(line: Sequence[str] | None = None) -> int:

@@ -43,13 +43,29 @@ class ScalarBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class ChanceBinding:
+    """The runtime scalars of a build that can choose tokens by chance.
+
+    ``top_k`` is how many of the likeliest to choose from, up to ``most``; ``temperature`` is ``unit`` for 1;
+    ``seed`` is that of the random numbers.
+    """
+
+    top_k: str
+    temperature: str
+    seed: str
+    most: int
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
 class DecodeBinding:
     """How a build of the decode phase writes on: what the runtime sets, and where the tokens come out.
 
     Input ``prompts`` holds the prompts' ids, [batch, ``prompt``]; of region ``region`` each scalar of
     ``lengths`` is the tokens of one of them, and scalar ``steps`` the tokens that the program works
     on, of prompt and answer together, at most ``context``. Output ``tokens`` holds, [batch,
-    context], for each position the token that follows it by the model.
+    context], for each position the token that follows it by the model, of which there are
+    ``vocabulary``. Scalars ``stops`` take ids that end a sequence, or -1.
     """
 
     region: str
@@ -59,6 +75,15 @@ class DecodeBinding:
     steps: str
     prompt: int
     context: int
+    vocabulary: int
+    stops: tuple[str, ...] = ()
+    chance: ChanceBinding | None = None
+
+    def defaults(self) -> dict[str, int]:
+        """The scalars of a run that is told nothing of them: the likeliest tokens, and no id ends a sequence."""
+        chance = self.chance
+        chosen = {chance.top_k: 1, chance.temperature: chance.unit, chance.seed: 0} if chance is not None else {}
+        return dict.fromkeys(self.stops, -1) | chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +151,7 @@ def manifest_from_json(text: str, file: str = "manifest.json") -> Manifest:
         fields["outputs"] = tuple(_tensor(entry) for entry in fields["outputs"])
         fields["scalars"] = tuple(ScalarBinding(**entry) for entry in fields["scalars"])
         if fields.get("decode") is not None:
-            fields["decode"] = DecodeBinding(**{**fields["decode"], "lengths": tuple(fields["decode"]["lengths"])})
+            fields["decode"] = _decode(fields["decode"])
         fields["files"] = {name: FileDigest(**entry) for name, entry in fields["files"].items()}
         return Manifest(**fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -136,6 +161,12 @@ def manifest_from_json(text: str, file: str = "manifest.json") -> Manifest:
 
 def _tensor(entry: dict[str, Any]) -> TensorBinding:
     return TensorBinding(**{**entry, "shape": tuple(entry["shape"])})
+
+
+def _decode(entry: dict[str, Any]) -> DecodeBinding:
+    chance = ChanceBinding(**entry["chance"]) if entry.get("chance") is not None else None
+    lists = {name: tuple(entry[name]) for name in ("lengths", "stops")}
+    return DecodeBinding(**{**entry, **lists, "chance": chance})
 
 
 def _sorted(value: Any) -> Any:

@@ -22,6 +22,9 @@ class Progress:
     def advance(self, done: int) -> None:
         """So much of the present stage is done, in its unit, counted from its beginning."""
 
+    def close(self) -> None:
+        """Show nothing more: something else is written from now on."""
+
     def __enter__(self) -> Progress:
         return self
 
@@ -59,6 +62,10 @@ class TerminalProgress(Progress):
         """Move the bar."""
         if self._task is not None:
             self._bars.update(self._task, completed=done)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
 
     def __enter__(self) -> TerminalProgress:
         self._bars.start()

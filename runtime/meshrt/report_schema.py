@@ -48,6 +48,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "flag": lambda v: isinstance(v, bool),
     "text": lambda v: isinstance(v, str),
     "pair": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is_int(i) for i in v),
+    "counts": lambda v: isinstance(v, list | tuple) and all(KINDS["count"](n) for n in v),
     "pairs": lambda v: isinstance(v, list | tuple) and all(KINDS["pair"](pair) for pair in v),
     "object": lambda v: isinstance(v, Mapping),
 }
@@ -99,6 +100,31 @@ FIELDS = (
     Field("padding.mac_fraction", "fraction", "of MACs", "the rest: MACs spent on padding", required=False),
     Field("padding.tokens", "pair", "tokens", "[longest prompt, padded to the grid]", required=False),
     Field("padding.features", "pairs", "features", "[extent, padded extent] of each kind of tensor", required=False),
+    # What a build of the decode phase wrote.
+    Field("generation.prompts", "counts", "tokens", "length of each prompt", required=False),
+    Field("generation.new_tokens", "counts", "tokens", "tokens written behind each prompt", required=False),
+    Field(
+        "generation.steps", "count", "", "tokens of each sequence that were worked on, one in a step", required=False
+    ),
+    Field(
+        "generation.first_token_cycles", "count", "cycles", "until every prompt had its first new token", required=False
+    ),
+    Field("generation.first_token_seconds", "number", "s", "the same at the target's clock", required=False),
+    Field(
+        "generation.token_cycles",
+        "number",
+        "cycles",
+        "mean time from one new token of a prompt to the next",
+        required=False,
+    ),
+    Field("generation.token_seconds", "number", "s", "the same at the target's clock", required=False),
+    Field(
+        "generation.tokens_per_second",
+        "number",
+        "1/s",
+        "new tokens of all prompts together, after the first",
+        required=False,
+    ),
     # Energy: modelled from the target's energies, which are assumptions where nothing is published.
     Field("energy.joules", "number", "J", "all of the below", required=False),
     Field("energy.mac_joules", "number", "J", "multiply-adds", required=False),

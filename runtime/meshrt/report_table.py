@@ -87,6 +87,8 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
         ),
         ("Host", "", f"{h['words_in']:,} words in, {h['words_out']:,} out"),
     ]
+    if generation := report.get("generation"):
+        rows.append(("Generation", "", _generation(generation)))
     if energy := report.get("energy"):
         rows.append(("Energy", "", _energy(energy)))
     if padding := report.get("padding"):
@@ -99,6 +101,18 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
     for name, bar, text in rows:
         table.add_row(name, *([bar] if bars else []), text)
     return table
+
+
+def _generation(generation: Mapping[str, Any]) -> str:
+    prompts, written = generation["prompts"], generation["new_tokens"]
+    many = f"{len(prompts)} prompts of " if len(prompts) > 1 else "prompt of "
+    parts = [f"{many}{' + '.join(map(str, prompts))} tokens, {' + '.join(map(str, written))} new"]
+    if "first_token_seconds" in generation:
+        parts.append(f"first token after {duration(generation['first_token_seconds'])}")
+    if "token_seconds" in generation:
+        parts.append(f"then one every {duration(generation['token_seconds'])}")
+        parts.append(f"{short(round(generation['tokens_per_second']))} tokens per second")
+    return "; ".join(parts)
 
 
 def _energy(energy: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from meshrt.build import Build, read_build
 from meshrt.diagnostics import MeshError
 from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
 from meshrt.engines.faults import Fault
+from meshrt.engines.listening import Listener
 from meshrt.engines.loading.scalars import check_scalars
 from meshrt.manifest import Manifest, TensorBinding
 from meshrt.program.check import check_program
@@ -72,8 +73,13 @@ def run_build(
     inputs: Mapping[str, np.ndarray],
     options: RunOptions | None = None,
     progress: Progress | None = None,
+    scalars: Mapping[str, int] | None = None,
+    listener: Listener | None = None,
 ) -> RunResult:
     """Run a build directory (or one in memory) on inputs by the names of the model's forward.
+
+    ``scalars`` of the decode phase stand in for those that follow from the inputs; a ``listener``
+    hears of every message that leaves the wafer while the run goes on.
 
     An input may be shorter than the build's in its dimensions: it is padded with zeros at
     the end, and outputs are cut accordingly where they carry the same extent. A timing-only
@@ -97,21 +103,24 @@ def run_build(
             "M0528", "the build has no weights, so there are no values to compute with", helps=["run it --timing-only"]
         )
     if options.timing_only and not inputs:
-        tensors, scalars = {}, _longest(manifest)
+        tensors, bound = {}, _longest(manifest)
     else:
-        tensors, scalars = _bind_inputs(manifest, inputs)
+        tensors, bound = _bind_inputs(manifest, inputs)
+    if manifest.decode is not None:
+        bound[manifest.decode.region] |= {**manifest.decode.defaults(), **(scalars or {})}
     result = run_program(
         build.program,
         target,
         build.weights,
         tensors,
-        scalars,
+        bound,
         options=options,
         progress=progress,
         text=build.source.lines if hasattr(build.source, "lines") else (),
         manifest=manifest,
+        listener=listener,
     )
-    outputs = {} if options.timing_only else _bind_outputs(manifest, inputs, result.outputs)
+    outputs = {} if options.timing_only else _bind_outputs(manifest, inputs, result.outputs, bound)
     return RunResult(outputs, result.report, result.clocks)
 
 
@@ -126,12 +135,14 @@ def run_program(
     progress: Progress | None = None,
     text: Sequence[str] = (),
     manifest: Manifest | None = None,
+    listener: Listener | None = None,
 ) -> RunResult:
     """Run a program that is in memory and already checked.
 
     ``weights`` are numpy arrays or stored tensors by name; ``inputs`` are by port name and
     of the port's shape; ``scalars`` by region, then by name. ``text`` holds the lines of
-    the program's text, for diagnostics. Outputs are by port name.
+    the program's text, for diagnostics. Outputs are by port name; a ``listener`` hears of every message that
+    leaves through a port while the run goes on.
     """
     options = options or RunOptions()
     progress = progress or Progress()
@@ -161,6 +172,7 @@ def run_program(
         checked=options.checked,
         max_cycles=options.max_cycles,
         text=text,
+        listener=listener,
         **_timing(options),
         **_faults(options),
     )
@@ -221,6 +233,8 @@ def _longest(manifest: Manifest) -> dict[str, dict[str, int]]:
     scalars: dict[str, dict[str, int]] = {}
     for scalar in manifest.scalars:
         scalars.setdefault(scalar.region, {})[scalar.scalar] = shapes[scalar.input][scalar.dimension]
+    if manifest.decode is not None:
+        scalars[manifest.decode.region][manifest.decode.steps] = manifest.decode.context
     return scalars
 
 
@@ -252,7 +266,10 @@ def _padded(binding: TensorBinding, tensor: np.ndarray) -> np.ndarray:
 
 
 def _bind_outputs(
-    manifest: Manifest, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    manifest: Manifest,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    scalars: Mapping[str, Mapping[str, int]],
 ) -> dict[str, np.ndarray]:
     """Outputs by the user's names; the dimension that grows with a shortened prompt is cut to it."""
     cuts = {
@@ -261,8 +278,8 @@ def _bind_outputs(
         if np.asarray(inputs[binding.name]).shape != binding.shape
     }
     if manifest.decode is not None:
-        # What is written for one position after another ends with the prompts.
-        cuts = {manifest.decode.context: np.asarray(inputs[manifest.decode.prompts]).shape[-1]}
+        # What is written for one position after another ends with the steps.
+        cuts = {manifest.decode.context: scalars[manifest.decode.region][manifest.decode.steps]}
     named = {}
     for binding in manifest.outputs:
         tensor = outputs[binding.port].reshape(binding.shape)

@@ -57,4 +57,4 @@ def test_it_has_the_options_of_meshc_run():
     theirs = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     ours = {option for action in parser()._actions for option in action.option_strings if option.startswith("--")}
     assert theirs - ours == {"--prompt", "--raw", "--quiet"}
-    assert ours - theirs == {"--help"}
+    assert ours - theirs == {"--help", "--ids", "--stop-id"}

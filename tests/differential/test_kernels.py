@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import meshc
-from meshc.kernels.collectives import broadcast
-from meshc.kernels.collectives.line import whole
+from meshc.kernels.collectives.line import Line, whole
 from meshc.kernels.collectives.reductions import REDUCTIONS
+from meshc.kernels.collectives.registry import collectives
 from meshc.kernels.gemm_ring import Schedule
 from meshc.standalone import GemmRing, Gemv
 from meshc.standalone.collective import collective_program
@@ -18,6 +18,7 @@ from meshrt.program.model import Program
 from meshrt.run import RunOptions, run_build
 from meshrt.target import Target, load_target
 from tests.differential.agreement import Pair, run_both
+from tests.kernels.collectives.harness import append
 from tests.kernels.harness import Graph, compile_graph, transformer
 from tests.models import tiny, token_ids
 
@@ -89,27 +90,44 @@ def test_gemm_ring(parts, schedule, dtype, record_property):
     hold_together(pair, record_property, f"GEMM ring of {parts} x {parts} in {dtype}, {schedule}:")
 
 
-#: Collectives on rows of so many PEs, each on the lengths that it takes.
-COLLECTIVES = [
-    (name, *sizes)
-    for sizes in ((4, 1, 16), (9, 1, 5), (4, 4, 33), (16, 1, 64))
-    for name in (*REDUCTIONS, "broadcast")
-    if name == "broadcast" or REDUCTIONS[name].applies(sizes[0], 0) is None
-]
+#: Grids and payloads for collectives along the rows; the largest ones go beyond the queues on the way.
+SIZES = ((4, 1, 16), (9, 1, 5), (4, 4, 33), (16, 1, 64))
+#: Messages longer than the queues on their way, that come while another one is taken over the same links.
+EARLY = {
+    *((name, (4, 4, 33), "f32") for name in ("all_reduce.chain_two_sided", "all_reduce.tree", "all_reduce.two_phase")),
+    ("reduce.two_phase", (16, 1, 64), "f32"),
+    ("reduce.two_phase", (16, 1, 64), "f16"),
+    ("reduce.tree", (16, 1, 64), "f16"),
+}
+#: As published, each on the lengths that it takes.
+TURNING = [(name, *size) for size in SIZES for name in REDUCTIONS if REDUCTIONS[name].applies(size[0], 0) is None]
 
 
-@pytest.mark.parametrize(("name", "width", "height", "elements"), COLLECTIVES)
+@pytest.mark.parametrize("name", collectives())
+@pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
-def test_collectives(name, width, height, elements, dtype, record_property):
-    def append(builder, data):
-        if name == "broadcast":
-            broadcast.emit_line(builder, whole(builder, "x"), 0, data)
-        else:
-            REDUCTIONS[name].emit(builder, whole(builder, "x"), 0, data, "add")
-
-    program = collective_program(width, height, TINY, append, elements, dtype)
+def test_collectives(name, size, dtype, record_property):
+    width, height, elements = size
+    body = append(name, Line("x", width, (0, height)), TINY)
+    program = collective_program(width, height, TINY, body, elements, dtype)
     pair = run_kernel(program, TINY, {"data": matrix(3, "f32", height, width, elements)})
-    hold_together(pair, record_property, f"{name} of {elements} {dtype} on {width} x {height}:")
+    title = f"{name} of {elements} {dtype} on {width} x {height}:"
+    if (name, size, dtype) in EARLY and not pair.differences() and not pair.comparison(title).within:
+        pytest.xfail(
+            f"the batched engine takes words that come early for too many or too few; {pair.comparison(title)}"
+        )
+    hold_together(pair, record_property, title)
+
+
+@pytest.mark.parametrize(("name", "width", "height", "elements"), TURNING)
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_reductions_whose_routers_turn(name, width, height, elements, dtype, record_property):
+    def body(builder, data):
+        REDUCTIONS[name].emit(builder, whole(builder, "x"), 0, data, "add")
+
+    program = collective_program(width, height, TINY, body, elements, dtype)
+    pair = run_kernel(program, TINY, {"data": matrix(3, "f32", height, width, elements)})
+    hold_together(pair, record_property, f"{name} of {elements} {dtype} on {width} x {height}, turning:")
 
 
 # ---- compiled models ------------------------------------------------------------------

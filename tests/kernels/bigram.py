@@ -14,16 +14,20 @@ from meshc.emit.program import emit_program
 from meshc.ir.core import Block, Builder, Module, Operation, TensorType, Value
 from meshc.kernels.builder import MeshBuilder
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.sample_top_k import MILLIONTHS
+from meshc.kernels.sample_top_k import MILLIONTHS, SCALARS, TOP_K
 from meshc.kernels.sample_top_k import emit as emit_sample
-from meshc.kernels.token_loop import STEPS, STOPS, TokenLoop, length_scalars
+from meshc.kernels.token_loop import STEPS, STOPS, TOKENS, TokenLoop, length_scalars
 from meshc.passes.allocate_colors import AllocateColors
 from meshc.passes.pipeline import run_pipeline
 from meshc.passes.plan_memory import PlanMemory
+from meshrt.build import Build
+from meshrt.manifest import ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
 from meshrt.program.expr import Name
 from meshrt.program.model import Program
 from meshrt.program.parser import parse_program
 from meshrt.program.printer import print_program
+from meshrt.target import load_target
+from meshrt.weights import StoredTensor
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,19 @@ class Bigram:
         program = emit_program(module)
         assert parse_program(print_program(program)) == program
         return program
+
+    def build(self, table: np.ndarray, tokenizer: Mapping[str, bytes] | None = None, target: str = "tiny") -> Build:
+        """A build of the decode phase, as a compiler would hand it over."""
+        program = self.program()
+        decode = DecodeBinding(
+            "main", "ids", TOKENS, length_scalars(self.batch), STEPS, self.prompt, self.context, self.vocabulary, STOPS,
+            None if self.top_k == 1 else ChanceBinding(*SCALARS, min(self.top_k or TOP_K, self.vocabulary), MILLIONTHS),
+        )  # fmt: skip
+        scalars = tuple(ScalarBinding("main", name, "ids", 1) for name in (*decode.lengths, STEPS))
+        ports = {port.name: port.shape for port in program.regions[0].ports}
+        inputs, outputs = (TensorBinding(n, "i64", ports[n], "main", n) for n in ("ids", TOKENS))
+        manifest = Manifest("bigram", "0" * 64, "decode", (inputs,), (outputs,), scalars, decode)
+        return Build(program, {"table": StoredTensor.of(table)}, manifest, load_target(target), dict(tokenizer or {}))
 
     def inputs(self, prompts: list[list[int]]) -> dict[str, np.ndarray]:
         """The prompts, padded."""

@@ -32,9 +32,9 @@ def rectangle_cost(width: int, height: int, words: int) -> PatternCost:
 
 def emit_line(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View) -> None:
     """Copy the root's ``data`` into the ``data`` of all PEs of its line."""
-    if line.length == 1:
-        return
     arms = line.arms(root)
+    if not arms:
+        return
     routes: list[StreamRoute] = [*arms[0].routes(0, 1, 1, "RAMP", *(arm.outward for arm in arms))]
     for arm in arms:
         routes += arm.routes(1, arm.length, 1, arm.inward, "RAMP", arm.outward)

@@ -11,7 +11,7 @@ from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import chain_broadcast
 from meshc.kernels.collectives import broadcast
 from meshc.kernels.collectives.collective import Collective, Parameters
-from meshc.kernels.collectives.line import Line
+from meshc.kernels.collectives.line import Line, require_root
 from meshc.kernels.collectives.pace import Payload, broadcast_pace
 from meshc.kernels.estimate import Estimate, Scaling
 from meshrt.program.cost import word_period
@@ -36,6 +36,7 @@ def estimate_multicast(length: int, payload: Payload, /, root: int = 0) -> Estim
 
 def emit_chain(builder: MeshBuilder, line: Line, data: MeshBuffer | View, op: object = None, root: int = 0) -> None:
     """Append the chains from the root, the upper side first."""
+    require_root(line.length, root)
     chain_broadcast(builder, line.segment(builder), root, data)
 
 

@@ -4,8 +4,8 @@ Each message of the tree has a color of its own among those that meet it in a ro
 ever turns: a collective may run again at once, in a loop or after another one, without a
 barrier. Where words of a later message come early they wait at their receiver's router.
 
-Text: a table entry for each position and a few rectangles for each color. Code: one receive in a
-loop, one send, one stream-through. Memory: none beside the data.
+Text: table entries for each position, and rectangles for each color that are fewer the more regular
+the plan is. Code: one receive in a loop, one send, one stream-through. Memory: none beside the data.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from meshc.kernels.builder import MeshBuilder, StreamRoute
 from meshc.kernels.chain import Segment
 from meshc.kernels.ring import AXIS_PORTS
+from meshrt.diagnostics import MeshError
 from meshrt.program.expr import Expr, Name, as_expr, minimum
 from meshrt.program.model import Rect
 
@@ -37,11 +38,28 @@ class Line:
         return along if self.repeat == 1 else along % self.length
 
     def condition(self, builder: MeshBuilder) -> Expr:
-        """Whether this PE lies in one of the lines: 1 where all PEs of the region do."""
+        """Whether this PE lies in one of the lines: 1 where all PEs of the region do.
+
+        Raises M0618 where they do not lie within the region.
+        """
         other = "y" if self.axis == "x" else "x"
         extents = {"x": builder.width, "y": builder.height}
+        self._require_room(extents[self.axis], extents[other])
         inside = within(self.axis, self.start, self.start + self.repeat * self.length, extents[self.axis])
         return minimum(inside, within(other, *self.across, extents[other]))
+
+    def _require_room(self, along: int, across: int) -> None:
+        stop = self.start + self.repeat * self.length
+        names = ("columns", "rows") if self.axis == "x" else ("rows", "columns")
+        for name, first, last, extent in ((names[0], self.start, stop, along), (names[1], *self.across, across)):
+            if not 0 <= first < last <= extent:
+                raise MeshError(
+                    "M0618",
+                    f"a collective along {self.axis} takes {name} {first} to {last - 1}, "
+                    f"and the region has {name} 0 to {extent - 1}",
+                    notes=[f"{self.repeat} x {self.length} PEs from {self.axis} = {self.start} on"],
+                    helps=["take shorter lines or fewer of them, or a larger region"],
+                )
 
     def segment(self, builder: MeshBuilder) -> Segment:
         """The lines as the software chains of :mod:`meshc.kernels.chain` take them."""
@@ -60,8 +78,19 @@ class Line:
                 yield Rect(*self.across, *along, 1, step)
 
     def arms(self, root: int) -> tuple[Arm, ...]:
-        """The PEs on each side of the root, where there are any."""
+        """The PEs on each side of the root, where there are any. Raises M0618 for a root that is off the line."""
+        require_root(self.length, root)
         return tuple(arm for arm in (Arm(self, root, 1), Arm(self, root, -1)) if arm.length)
+
+
+def require_root(length: int, root: int) -> None:
+    """Raise M0618 where a line of so many PEs has no such position."""
+    if not 0 <= root < length:
+        raise MeshError(
+            "M0618",
+            f"there is no PE {root} on a line of {length} to be the root",
+            helps=[f"choose a root from 0 to {length - 1}, a position along the line"],
+        )
 
 
 def whole(builder: MeshBuilder, axis: str) -> Line:

@@ -15,6 +15,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from meshc.kernels.collectives.cost import PatternCost
+from meshc.kernels.collectives.line import require_root
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ Arm = Sequence[Sequence[int]]
 def both_sides(length: int, root: int, arm: Callable[[int], Arm]) -> Plan:
     """A plan whose root has an ``arm`` on each side, its argument the PEs of the arm with the root.
 
-    The root takes from both sides in turn, the nearer one first.
+    The root takes from both sides in turn, the nearer one first. Raises M0618 for a root that is off the line.
     """
+    require_root(length, root)
     children: list[tuple[int, ...]] = [()] * length
     at_root: list[tuple[int, int]] = []
     for sign, count in ((1, length - root), (-1, root + 1)):

@@ -139,10 +139,10 @@ class Tables:
             times = self._streamed(self.amid[k - 2, around], self._arrivals(k, sizes, around + 1))
             self._propose(k, n, times + self.prices.hop * around, sizes, around)
         if n % 2 and k > 2:
-            # The last children from both sides.
+            # The last children from both sides; what the head sends passes the inner one.
             m = n // 2
             sizes = np.arange(1, m + 1)
-            arrivals = self._arrivals(k, sizes, m - sizes + 1)
+            arrivals = self._arrivals(k - 1, sizes, m - sizes + 1)
             times = self._streamed(self._stored(self.amid[k - 3, m - sizes], arrivals), arrivals)
             self._propose(k, n, times + self.prices.hop * m, sizes, m - sizes, pair=True)
 
@@ -193,7 +193,7 @@ class Tables:
             last = Stretch(k, outer, head + sign * (n - outer), sign)
             return [*self.end_children(before, n - outer, head, sign), last]
         sides = (-sign, sign) if pair else (sign,)
-        around = [Stretch(k, outer, head + side * (within + 1), side) for side in sides]
+        around = [Stretch(k - pair, outer, head + side * (within + 1), side) for side in sides]
         return [*self.amid_children(before, within, head, sign), *around]
 
     def end_children(self, colors: int, size: int, head: int, sign: int) -> list[Stretch]:

@@ -75,6 +75,18 @@ ENTRIES: dict[str, Entry] = {
         "Every PE's program is fixed before the run, so every shape must follow from the shapes of the inputs. "
         "Selecting by a mask (x[x > 0]), nonzero and the like have a result whose size only the values say.",
     ),
+    "M0113": Entry(
+        "A static cache is not used as one",
+        "An export of one token with caches of a fixed length is read for all positions at once. For that each cache "
+        "must be written at the token's position, by `index_copy`, and every view must keep the token apart from "
+        "other dimensions, as transformers' `TorchExportableModuleWithStaticCache` does. Decode needs no such export: "
+        "it is derived from one of whole prompts.",
+    ),
+    "M0114": Entry(
+        "The export writes into its constants",
+        "torch.export keeps tensors that are no buffers of the module as constants, and cannot make writes to them "
+        "functional. Caches that are exported with `strict=False` end as such.",
+    ),
     "M0115": Entry(
         "the source of a trace is not usable",
         "meshc trace takes a Hugging Face model folder (config.json and weights), a GGUF file, or file.py:function, "

@@ -196,6 +196,34 @@ ENTRIES: dict[str, Entry] = {
         "A fault names a PE of one of the program's regions, a side of its router (N, E, S, W, IN or OUT), and a cycle "
         "of 0 or more.",
     ),
+    "M0543": Entry(
+        "the build writes no text",
+        "Text is written by builds of the decode phase (`meshc compile --phase decode`), which keep a cache of what "
+        "came before and feed each token back. A build of another phase works on whole prompts: --prompt shows what "
+        "its logits say of the next token.",
+    ),
+    "M0544": Entry(
+        "a token id is unknown to the model",
+        "Ids count the entries of the model's vocabulary from 0 on. This one lies outside, so that no row of the token "
+        "table has it: the ids come from another model's tokenizer, or from one with tokens that were added since.",
+    ),
+    "M0545": Entry(
+        "the context is full before the text is written",
+        "A build of the decode phase has room for `--context` tokens, prompt and answer together; at every step the "
+        "caches take one more. The run ended when they were full, before a token was lost. What was written until then "
+        "is kept.",
+    ),
+    "M0546": Entry(
+        "how tokens are to be chosen does not fit",
+        "Without options the likeliest token is chosen. --top-k K chooses among the K likeliest by chance, with the "
+        "probabilities of the logits over --temperature X, from the random numbers of --seed N. The build says how "
+        "many tokens it can choose from, and how many stop ids it takes.",
+    ),
+    "M0547": Entry(
+        "more prompts than the build takes at once",
+        "The batch of a build is fixed when it is compiled (--batch); all its sequences go on together, token by "
+        "token. Fewer prompts than that are fine.",
+    ),
     "M0550": Entry(
         "a tensor file cannot be read",
         "--inputs and --expect take safetensors files: the input tensors under the names of the model's forward, the "

@@ -47,6 +47,11 @@ ENTRIES: dict[str, Entry] = {
         "A reduction, all-reduce or broadcast is asked for by the name of its algorithm, such as chain or k_tree; "
         "docs/kernels.md lists them.",
     ),
+    "M0618": Entry(
+        "a collective does not lie within its region",
+        "A collective runs along rows, columns or equal segments of them, all of which lie within the region, and its "
+        "root is one of the positions along a line.",
+    ),
     "M0620": Entry(
         "plots need a package that is not installed",
         "`meshc bench` draws with matplotlib, which comes with the extra: pip install 'meshc[plot]'. The figures "

@@ -103,6 +103,7 @@ from meshrt.engines.batched.records import (
     O_DTYPE,
     O_EXPECTED,
     O_GOT,
+    O_TIME,
     ON_ROOM,
     PORTS,
     Q_DISTANCE,
@@ -241,6 +242,7 @@ def leave(r, memory, m, words, router, side, time, distance):
     for j in range(n * r[X_VALUES]):
         memory[target + j] = memory[source + j]
     r[o + O_GOT] = got + n
+    r[o + O_TIME] = time
     r[C_HOST_OUT] += words
     if time > r[C_LAST_OUT]:
         r[C_LAST_OUT] = time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from meshrt.diagnostics import MeshError
@@ -9,6 +11,7 @@ from meshrt.engines.batched import moves
 from meshrt.engines.batched.records import (
     B_MEMORY_END,
     C_ERROR,
+    C_HOST_OUT,
     C_MEMORY_TOP,
     DO_INJECT,
     DTYPES,
@@ -18,12 +21,14 @@ from meshrt.engines.batched.records import (
     O_EXPECTED,
     O_GOT,
     O_SIZE,
+    O_TIME,
     PORT_NUMBERS,
     SIDES,
     X_WORD_BYTES,
 )
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.tracing import NO_PATHS
+from meshrt.engines.listening import Ears, Edge, Listener
 from meshrt.engines.loading.names import RegionNames
 from meshrt.engines.loading.placement import to_dtype
 from meshrt.engines.loading.ports import edge_counts, entries, fill_output
@@ -32,11 +37,14 @@ from meshrt.program.model import Port, Region
 
 
 class Outputs:
-    """Where outgoing words are collected until the run is over."""
+    """Where outgoing words are collected until the run is over, and told of meanwhile where there is a listener."""
 
-    def __init__(self, tables: Tables):
+    def __init__(self, tables: Tables, listener: Listener | None = None):
         self._tables = tables
         self._places: list[tuple[Port, RegionNames, int, int]] = []
+        self._listener = listener
+        self._words = 0
+        self._ears: Ears | None = None
 
     def open(self, port: Port, region: Region, names: RegionNames, first: int) -> None:
         """Make room for what will leave through a port; ``first`` is the region's first PE."""
@@ -56,6 +64,28 @@ class Outputs:
             tables.exits[exit_at] = tables.starts["places"] + number * O_SIZE
             self._places.append((port, names, pe, max(0, count)))
 
+    def told(self) -> Callable[[], None] | None:
+        """What to call after anything may have left, or None where nobody listens."""
+        if self._listener is None:
+            return None
+        self._ears = Ears(self._listener, [Edge(port, names, pe) for port, names, pe, _ in self._places])
+        return self._tell
+
+    def _tell(self) -> None:
+        words = int(self._tables.header[C_HOST_OUT])
+        if words == self._words or self._ears is None:
+            return
+        self._words = words
+        places = self._tables.places[1 : 1 + len(self._places)]
+        self._ears.tell(places[:, O_GOT], places[:, O_TIME], self._values)
+
+    def _values(self, number: int, first: int, stop: int) -> np.ndarray:
+        tables, (port, *_) = self._tables, self._places[number]
+        memory = tables.integers if port.dtype == "i32" else tables.memory
+        base = int(tables.places[number + 1, O_BASE])
+        # Without values there is no memory, but words were counted all the same.
+        return memory[base + first : base + stop] if tables.values else np.zeros(stop - first, memory.dtype)
+
     def collect(self) -> dict[str, np.ndarray]:
         """The tensors of all output ports: i32 as int32, floats as float32; none where only time is kept.
 
@@ -65,10 +95,7 @@ class Outputs:
         places = tables.places
         tensors: dict[str, np.ndarray] = {}
         for number, (port, names, pe, count) in enumerate(self._places, start=1):
-            base, got = int(places[number, O_BASE]), int(places[number, O_GOT])
-            memory = tables.integers if port.dtype == "i32" else tables.memory
-            # Without values there is no memory, but words were counted all the same.
-            arrived = memory[base : base + got] if tables.values else np.zeros(got, memory.dtype)
+            arrived = self._values(number - 1, 0, int(places[number, O_GOT]))
             fill_output(tensors, port, names, pe, count, arrived)
         return tensors if tables.values else {}
 

@@ -38,6 +38,7 @@ from meshrt.engines.batched.records import (
 from meshrt.engines.batched.scheduler import Scheduler
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
+from meshrt.engines.listening import Listener
 from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.flatten import Again, Execute, LinearCode, flatten
 from meshrt.engines.loading.names import RegionNames, rect_pes
@@ -69,6 +70,7 @@ class Machine:
         fast_forward: bool = True,
         events: bool = False,
         text: Sequence[str] = (),
+        listener: Listener | None = None,
     ):
         self._program = program
         self._target = target
@@ -117,7 +119,7 @@ class Machine:
         self._explain = Explainer(program, self._bases, self._tables, instructions, colors, names, text)
         parts = (self._tables, self._sram, self._index, target, self._sets)
         self._preparer = WatchedPreparer(*parts, self._explain) if checked else Preparer(*parts)
-        self._outputs = Outputs(self._tables)
+        self._outputs = Outputs(self._tables, listener)
         self._load(weights, inputs)
 
     def _load(self, weights: Mapping, inputs: Mapping[str, np.ndarray]) -> None:
@@ -176,6 +178,7 @@ class Machine:
             lanes,
             forward,
             self._ledger,
+            self._outputs.told(),
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])

@@ -182,7 +182,8 @@ O_BASE = 0  # in ``memory``
 O_EXPECTED = 1
 O_GOT = 2
 O_DTYPE = 3
-O_SIZE = 4
+O_TIME = 4  # when the last of them left
+O_SIZE = 5
 
 # A view: four extents, then four strides.
 V_EXTENT = 0

@@ -52,6 +52,7 @@ _TURNS = 1024
 class Scheduler:
     """Runs codes to their end. ``check`` raises when compiled code has reported a failure.
 
+    ``tell`` is called after words may have left for the host.
     ``until_rounds`` is how many rounds every ``until`` takes where there are no values to end it.
     """
 
@@ -70,6 +71,7 @@ class Scheduler:
         lanes: Lanes | None = None,
         forward: FastForward | None = None,
         ledger: Ledger | None = None,
+        tell: Callable[[], None] | None = None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -85,6 +87,7 @@ class Scheduler:
         self._lanes = lanes
         self._forward = forward
         self._ledger = ledger
+        self._tell = tell
         # What the cycles that are owed were spent on, and the vectors of what was ever spent.
         self._owed_events = np.zeros(EVENT_SIZE, np.int64)
         self._vectors: dict[tuple, np.ndarray] = {}
@@ -403,6 +406,8 @@ class Scheduler:
                 self._owe(call.pes, call.cycles, row, call.events)
             if self._counters[C_ERROR] != 0:
                 self._check()
+            if self._tell is not None and call.fabric:
+                self._tell()
             self._metrics.executed(row, call)
             done = self._after(call, following)
             if done is not None:

@@ -41,7 +41,7 @@ def _stuck(state: State, say: Wording, notes: Sequence[str]) -> MeshError | None
         for color in range(len(state.colors)):
             if int(links[link, rec.L_WANT]) >> color & 1 and _has_room(state, router, side, color):
                 sides = _together(state, router, side, color)
-                last = int(links[link, rec.L_CYCLE]) - 1
+                last = (int(links[link, rec.L_GONE]) >> rec.USED_BITS) - 1
                 since = f"since cycle {last:,}" if last >= 0 else "in the whole run"
                 message = (
                     f"{'the link' if len(sides) == 1 else 'one of the links'} of {say.pes([router])} "

@@ -21,6 +21,14 @@ class Executed:
     events: cost.Events
     sram_bytes: int
 
+    @staticmethod
+    def alike(instructions: Sequence[Instruction], key: Sequence[int]) -> tuple:
+        """The same for all keys that :meth:`of` makes the same of: what it looks at."""
+        call, _, *rest = key
+        instruction = instructions[call]
+        asynchronous = instruction.option("async") is not None
+        return (instruction.opcode, asynchronous, instruction.option("vector"), *rest)
+
     @classmethod
     def of(cls, instructions: Sequence[Instruction], key: Sequence[int]) -> Executed:
         """By the key of an entry of the table of costs: call, row, dtypes, and four sizes.

@@ -42,14 +42,21 @@ class ExpressionCode:
     def add(
         self, expr: Expr, region: int, counters: Sequence[str], slots: Mapping[str, int], scalars: Mapping[str, int]
     ) -> int:
-        """Where the code of an expression starts; ``counters`` are those of the loops around, outermost first."""
+        """An expression as :func:`.core.expressions.value_of` takes it.
+
+        ``counters`` are those of the loops around, outermost first.
+        """
         key = (expr, region, tuple(counters))
         found = self._known.get(key)
         if found is None:
             code: list[int] = []
             self._emit(expr, region, {name: i for i, name in enumerate(counters)}, slots, scalars, code)
-            found = self._known[key] = len(self.code)
-            self.code += [*code, END]
+            if len(code) == 2 and code[0] == CONSTANT:
+                found = 2 * code[1] + 1
+            else:
+                found = 2 * len(self.code)
+                self.code += [*code, END]
+            self._known[key] = found
         return found
 
     def _emit(self, expr, region, counters, slots, scalars, code: list[int]) -> None:

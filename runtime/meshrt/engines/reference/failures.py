@@ -224,7 +224,7 @@ class Explainer:
             record = queues[channel]
             word = int(record[rec.Q_RING + 2 * record[rec.Q_HEAD]])
             color = channel % int(state.header[rec.B_COLORS])
-            groups.setdefault((color, int(state.words[word, rec.W_CALL])), []).append(channel)
+            groups.setdefault((color, int(state.words.view(np.int32)[word, rec.W_CALL])), []).append(channel)
         return groups
 
     def _refused(self) -> list[str]:

@@ -25,6 +25,7 @@ from meshrt.engines.loading.flatten import (
 from meshrt.engines.loading.names import RegionNames
 from meshrt.engines.numeric.functions import ELEMENTWISE as OPERATIONS
 from meshrt.engines.reference.core import records as rec
+from meshrt.engines.reference.core.expressions import ABSENT
 from meshrt.engines.reference.core.operands import (
     RANK,
     Y_DIMS,
@@ -142,7 +143,8 @@ class Lowering:
                 first = len(steps)
                 for at, step in enumerate(linear.steps):
                     counters = linear.counters(at)
-                    steps.append(self._step(step, first, r, counters, linear.ops[at]))
+                    row = self._step(step, first, r, counters, linear.ops[at])
+                    steps.append(row + [0] * (rec.S_SIZE - len(row)))
                     origins.append((len(codes), at))
                     if isinstance(step, Execute):
                         instructions.append(step.instruction)
@@ -165,9 +167,9 @@ class Lowering:
         )
 
     def _expr(self, expr: object, region: int, counters: Sequence[str]) -> int:
-        """Where the code of an expression starts, -1 for an option that is not there."""
+        """An expression as compiled code takes it, ABSENT for an option that is not there."""
         if not isinstance(expr, Expr):
-            return -1
+            return ABSENT
         return self._expressions.add(expr, region, counters, self._slots[region], self._names[region].scalars)
 
     def _step(self, step, first: int, region: int, counters: Sequence[str], op: int) -> list[int]:
@@ -231,7 +233,7 @@ class Lowering:
             row[rec.I_ROLES] |= _ROLES[spec.operands[which][1]] << (2 * which)
         row[rec.I_COLOR] = self._expr(instruction.option("color", instruction.option("in")), region, counters)
         row[rec.I_OUT] = self._expr(instruction.option("out"), region, counters)
-        row[rec.I_VALUE] = row[rec.I_WHERE] = -1
+        row[rec.I_VALUE] = row[rec.I_WHERE] = ABSENT
         if opcode == "index":
             row[rec.I_VALUE] = self._expr(instruction.option("value"), region, counters)
         elif opcode == "fill":

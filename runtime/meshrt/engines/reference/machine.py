@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from meshrt.diagnostics import MeshError
 from meshrt.engines.faults import Fault
+from meshrt.engines.listening import Ears, Edge, Listener
 from meshrt.engines.loading.codes import DTYPES, PORT_NUMBERS, SIDES
 from meshrt.engines.loading.colors import program_colors
 from meshrt.engines.loading.names import RegionNames, rect_pes
@@ -51,6 +52,7 @@ class Machine:
         max_cycles: int | None = None,
         faults: Sequence[Fault] = (),
         text: Sequence[str] = (),
+        listener: Listener | None = None,
     ):
         self._program = program
         self._target = target
@@ -85,9 +87,14 @@ class Machine:
         header[rec.X_CHECKED] = checked
         header[rec.X_MAX_CYCLES] = -1 if max_cycles is None else max_cycles
         self._rows: list[Row] = []
+        self._prices: dict[tuple, int] = {}
         self._explain = Explainer(program, self._bases, self._state, self._lowered, self._layout, self._names, text)
         self._places: list[tuple[Port, RegionNames, int, int]] = []
         self._load(weights, inputs)
+        self._tell: Callable[[], None] | None = None
+        if listener is not None:
+            header[rec.X_LISTENS] = 1
+            self._tell = self._ears(listener)
 
     def _environment(self, pes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
         """Values of coordinates and parameters by PE, and the place of each name, by region."""
@@ -118,6 +125,7 @@ class Machine:
             for port in region.ports:
                 if port.direction == "out":
                     self._open(port, region, names, base)
+        state.install_routes()
         for r, region in enumerate(self._program.regions):
             for port in region.ports:
                 if port.direction == "in":
@@ -128,9 +136,9 @@ class Machine:
             entries_[:, rec.E_STEP] = self._lowered.firsts[number]
             entries_[:, rec.E_BLOCKED] = rec.RUNNING
             tables["pes"][pes] = entries_
-        for pe in np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING).tolist():
-            tables["events"][header[rec.H_EVENTS], 0] = pe
-            header[rec.H_EVENTS] += 1
+        running = np.flatnonzero(tables["pes"][:, rec.E_BLOCKED] == rec.RUNNING)
+        np.bitwise_or.at(tables["runs"][0], running >> 6, np.left_shift(1, running & 63))
+        header[rec.H_SLOTS] = 1
 
     def _place(self, port: Port, region: Region, base: int, pe: int, count: int, first: int) -> np.ndarray:
         """A new place of the host for a port's stream at one edge PE."""
@@ -172,6 +180,7 @@ class Machine:
             at = int(place[rec.O_CHANNEL]) * SIDES + PORT_NUMBERS[port.side]
             state.tables["sources"][at] = number + 1
             place[rec.O_LISTED] = 1
+            state.queues[place[rec.O_CHANNEL], PORT_NUMBERS[port.side], rec.Q_ROUTE] |= rec.TELL
             state.tables["hosts"][state.header[rec.H_HOSTS]] = number
             state.header[rec.H_HOSTS] += 1
 
@@ -185,6 +194,9 @@ class Machine:
         while True:
             clock.run(self._state.at, self._state.least_words, _STRETCH)
             status = int(header[rec.H_STATUS])
+            if header[rec.H_HEARD] and self._tell is not None:
+                header[rec.H_HEARD] = 0
+                self._tell()
             if status == rec.FINISHED:
                 break
             if status == rec.PAUSED:
@@ -223,8 +235,34 @@ class Machine:
             value = len(self._rows)
             self._rows.append(Row(op, None if layer == rec.NO_LAYER else layer))
         else:
-            value = price(self._target, Executed.of(self._lowered.instructions, key).events)
+            value = self._price(key)
         self._state.answer(key, value)
+
+    def _ears(self, listener: Listener) -> Callable[[], None]:
+        """What to call when a message has come to the host."""
+        outgoing = [n for n, (port, *_) in enumerate(self._places) if port.direction == "out"]
+        ears = Ears(listener, [Edge(*self._places[n][:3]) for n in outgoing])
+        places = self._state.tables["places"]
+
+        def tell() -> None:
+            whole, cycles = places[outgoing, rec.O_WHOLE], places[outgoing, rec.O_TIME]
+            ears.tell(whole, cycles, lambda edge, first, stop: self._values(outgoing[edge], first, stop))
+
+        return tell
+
+    def _values(self, number: int, first: int, stop: int) -> np.ndarray:
+        """Elements that have left at a place of the host."""
+        integers = self._places[number][0].dtype == "i32"
+        memory = self._state.memory.view(np.int32) if integers else self._state.memory
+        base = int(self._state.tables["places"][number, rec.O_BASE])
+        return memory[base + first : base + stop]
+
+    def _price(self, key: Sequence[int]) -> int:
+        """Cycles of an instruction of some sizes, worked out once for all that are alike."""
+        alike = Executed.alike(self._lowered.instructions, key)
+        if alike not in self._prices:
+            self._prices[alike] = price(self._target, Executed.of(self._lowered.instructions, key).events)
+        return self._prices[alike]
 
     def _outputs(self) -> dict[str, np.ndarray]:
         """The tensors of all output ports: i32 as int32, floats as float32. Raises M0510 where words are missing."""
@@ -233,10 +271,8 @@ class Machine:
         for number, (port, names, pe, count) in enumerate(self._places):
             if port.direction != "out":
                 continue
-            place = state.tables["places"][number]
-            first, got = int(place[rec.O_BASE]), int(place[rec.O_DONE])
-            memory = state.memory.view(np.int32) if port.dtype == "i32" else state.memory
-            fill_output(tensors, port, names, pe, count, memory[first : first + got])
+            got = int(state.tables["places"][number, rec.O_DONE])
+            fill_output(tensors, port, names, pe, count, self._values(number, 0, got))
         return tensors
 
     def _finished(self) -> Finished:

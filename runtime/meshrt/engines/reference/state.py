@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meshrt.diagnostics import MeshError
-from meshrt.engines.loading.codes import SIDES
+from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.reference.core import counts
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.core.arithmetic import calculate
@@ -42,17 +42,19 @@ class State:
     header: np.ndarray
     tables: dict[str, np.ndarray]
     queues: np.ndarray
+    routes: np.ndarray
     memory: np.ndarray
     words: np.ndarray
     free: np.ndarray
     costs: np.ndarray
     least_words: int
+    answers: int = 0
     kept: list[np.ndarray] = field(default_factory=list)
 
     def grow_words(self) -> None:
         """Twice as many words."""
         old = len(self.words)
-        words = np.zeros((2 * old, rec.W_SIZE), np.int64)
+        words = _aligned(2 * old * rec.W_SIZE, np.int64).reshape(-1, rec.W_SIZE)
         words[:old] = self.words
         free = np.zeros(2 * old, np.int32)
         count = int(self.header[rec.H_WORDS_FREE])
@@ -63,16 +65,32 @@ class State:
         self.header[rec.P_FREE] = free.ctypes.data
         self.header[rec.H_WORDS_FREE] = count + old
 
+    def install_routes(self) -> None:
+        """Let queues and routers know the routes that the channels begin with."""
+        configs = self.tables["channels"][:, rec.F_CONFIG]
+        routed = np.flatnonzero(configs)
+        ports, outputs = (configs[routed] & 7) - 1, configs[routed] >> 3
+        multicast = (outputs & (outputs - 1)) != 0
+        self.routes[routed] = 2 * (routed * rec.QUEUES + ports) + multicast
+        self.queues[routed, ports, rec.Q_ROUTE] |= outputs.astype(np.int32)
+        flat, shift = self.queues.reshape(-1, self.queues.shape[2]), int(self.header[rec.B_SHIFT])
+        for output in range(rec.FROM_PE):
+            channels = routed[multicast & (outputs >> output & 1 != 0)]
+            routers, colors = channels >> shift, channels & (1 << shift) - 1
+            behind = self.tables["ahead"][routers * rec.LINKS + output, 0] + colors * rec.QUEUES
+            flat[behind[behind >= 0], rec.Q_ROUTE] |= rec.TELL
+
     def answer(self, key: Sequence[int], value: int) -> None:
         """Enter what compiled code asked for in the table of costs, which is never more than half full."""
-        entries = self.costs[self.costs[:, rec.K_USED] != 0]
-        if 2 * len(entries) >= len(self.costs):
+        if 2 * self.answers >= len(self.costs):
+            entries = self.costs[self.costs[:, rec.K_USED] != 0]
             self.costs = np.zeros((2 * len(self.costs), rec.K_SIZE), np.int64)
             for entry in entries.tolist():
                 counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *entry[rec.K_CALL :])
             self.header[rec.P_COSTS] = self.costs.ctypes.data
             self.header[rec.B_COSTS] = len(self.costs)
         counts.remember(self.costs.ctypes.data, len(self.costs) - 1, *key, value, 0)
+        self.answers += 1
 
 
 def check_target(target: Target, colors: Sequence[int]) -> None:
@@ -112,9 +130,10 @@ def make_state(
     fields: dict[int, tuple[str, int, int]] = {
         rec.A_LINKS: ("links", links, rec.L_SIZE),
         rec.A_NEIGHBOURS: ("neighbours", pes * SIDES, 1),
+        rec.A_AHEAD: ("ahead", links, 1),
         rec.A_ACTIVE: ("active", -(-links // 64), 1),
         rec.A_AGAIN: ("again", 2 * links, 1),
-        rec.A_STACK: ("stack", links + 1, 1),
+        rec.A_STACK: ("stack", links + 1, 2),
         rec.A_CHANNELS: ("channels", channels, rec.F_SIZE),
         rec.A_TAKERS: ("takers", channels, 1),
         rec.A_MOVES: ("moves", pes * moves, rec.V_SIZE),
@@ -129,6 +148,10 @@ def make_state(
         rec.A_WHEEL: ("wheel", wheel * slot, 1),
         rec.A_WHEEL_COUNTS: ("wheel_counts", wheel, 1),
         rec.A_EVENTS: ("events", events, 1),
+        rec.A_RUNS: ("runs", rec.SLOTS, -(-pes // 64)),
+        rec.A_LISTS: ("lists", rec.SLOTS, 1),
+        rec.A_NODES: ("nodes", events + 1, rec.C_SIZE),
+        rec.A_DUE: ("due", events + 1, 1),
         rec.A_ROWS: ("rows", _ROWS, rec.N_SIZE),
         rec.A_ENVIRONMENT: ("environment", *environment.shape),
         rec.A_COUNTERS: ("counters", pes, lowered.depth),
@@ -169,12 +192,19 @@ def make_state(
     tables["named"][:] = layout.named
     tables["declared"][:] = declared
     tables["rivals"][:, 0] = rivals
-    tables["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
+    neighbours = _neighbours(regions, bases)
+    tables["neighbours"][:, 0] = neighbours.reshape(-1)
+    tables["ahead"][:, 0] = _queues_ahead(neighbours, count).reshape(-1)
     tables["colors"][:] = -1
     tables["colors"][list(colors), 0] = np.arange(len(colors))
+    # Node 0 stands for none.
+    tables["nodes"][1:-1, rec.C_NEXT] = np.arange(2, events + 1)
     tables["turns"][: turns - 1, rec.T_NEXT] = np.arange(2, turns + 1)
     queue = -(-(rec.Q_RING + 2 * target.queue_words) // rec.Q_LINE) * rec.Q_LINE
     queues = _aligned(channels * rec.QUEUES * queue, np.int32)
+    routes = np.full(channels, -1, np.int32)
+    if len(faults):
+        queues.reshape(-1, queue)[:, rec.Q_ROUTE] = rec.TELL
     memory = np.zeros(layout.elements + host_elements + 1, np.float32)
     layout.empty(memory)
     scratch = np.zeros(layout.largest + 16, np.float32)
@@ -182,10 +212,11 @@ def make_state(
     costs = np.zeros((_COSTS, rec.K_SIZE), np.int64)
     least = 6 * pes * widest + places + 2
     first_words = least + pes * _WORDS_PER_PE
-    words = np.zeros((first_words, rec.W_SIZE), np.int64)
+    words = _aligned(first_words * rec.W_SIZE, np.int64).reshape(-1, rec.W_SIZE)
     free = np.arange(first_words - 1, -1, -1, dtype=np.int32)
     arrays = {
         rec.P_QUEUES: queues,
+        rec.P_ROUTES: routes,
         rec.P_WORDS: words,
         rec.P_FREE: free,
         rec.P_MEMORY: memory,
@@ -209,6 +240,7 @@ def make_state(
         rec.B_DECLARED: len(declared),
         rec.B_COSTS: _COSTS,
         rec.B_EVENTS: events,
+        rec.B_RUNS: -(-pes // 64),
         rec.X_QUEUE_WORDS: target.queue_words,
         rec.X_LINK_WORDS: target.link_words_per_cycle,
         rec.X_RAMP_WORDS: target.ramp_words_per_cycle,
@@ -226,6 +258,7 @@ def make_state(
         rec.X_SETUP: cost.launch_cycles(target, False),
         rec.H_WORDS_FREE: first_words,
         rec.H_TURN_FREE: 1,
+        rec.H_NODE_FREE: 1,
     }
     functions = {rec.P_CALCULATE: calculate, rec.P_RUN_PE: run_pe, rec.P_SETTLE: settle}
     for number, function in functions.items():
@@ -243,6 +276,7 @@ def make_state(
         header=header,
         tables=tables,
         queues=queues.reshape(channels, rec.QUEUES, queue),
+        routes=routes,
         memory=memory,
         words=words,
         free=free,
@@ -270,3 +304,14 @@ def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:
         sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
         parts.append(np.stack(sides, axis=-1).reshape(-1, SIDES))
     return np.concatenate(parts)
+
+
+def _queues_ahead(neighbours: np.ndarray, colors: int) -> np.ndarray:
+    """[routers, links]: number of the queue of color 0 behind every link, far below 0 where it leaves its region."""
+    routers = np.arange(len(neighbours))
+    ahead = np.empty((len(neighbours), rec.LINKS), np.int64)
+    ports = (np.arange(SIDES) + 2) % SIDES
+    ahead[:, :SIDES] = np.where(neighbours >= 0, neighbours * colors * rec.QUEUES + ports, -(1 << 40))
+    ahead[:, rec.TO_PE] = routers * colors * rec.QUEUES + rec.INTO_PE
+    ahead[:, rec.FROM_PE] = routers * colors * rec.QUEUES + RAMP
+    return ahead

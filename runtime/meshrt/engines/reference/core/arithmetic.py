@@ -14,7 +14,7 @@ from meshrt.engines.numeric import functions as op
 from meshrt.engines.numeric.functions import special
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, f64_at, i32_at, i64_at
-from meshrt.engines.reference.core.expressions import DEPTH, value_of
+from meshrt.engines.reference.core.expressions import ABSENT, DEPTH, value_of
 from meshrt.engines.reference.core.operands import (
     AT,
     COUNT,
@@ -253,12 +253,20 @@ def fill(r, pe, value, expression, where):
     """``r = value``, or the value of an expression over the element indices, where ``where`` is not zero."""
     memory, integers = f32_at(r[P_MEMORY]), i32_at(r[P_MEMORY])
     o, stack = r[A_VIEWS], r[A_VIEWS] + STACK
-    dtype = r[o + DTYPE]
+    dtype, step = r[o + DTYPE], r[o + STRIDE]
+    if r[o + DIMS] == 1 and where == ABSENT and expression == ABSENT:
+        rounded = round_to(np.float32(value), dtype)
+        for j in range(r[o + COUNT]):
+            if dtype == I32:
+                integers[r[o + AT] + j * step] = np.int32(value)
+            else:
+                memory[r[o + AT] + j * step] = rounded
+        return
     for j in range(r[o + COUNT]):
         at = r[o + AT] + offset_of(r, o, j)
-        if where >= 0 and value_of(r, where, pe, stack) == 0:
+        if where != ABSENT and value_of(r, where, pe, stack) == 0:
             continue
-        if expression >= 0:
+        if expression != ABSENT:
             value = np.float64(value_of(r, expression, pe, stack))
         if dtype == I32:
             integers[at] = np.int32(value)
@@ -312,7 +320,7 @@ def calculate(header_at, i, pe):
     elif form == FILL:
         fill(r, pe, f64_at(r[P_IMMEDIATES])[r[i + I_NUMBER]], r[i + I_VALUE], r[i + I_WHERE])
     elif form == GATHER_FORM:
-        gather(r, value_of(r, r[i + I_BASE], pe, base + STACK) if r[i + I_BASE] >= 0 else ZERO)
+        gather(r, value_of(r, r[i + I_BASE], pe, base + STACK) if r[i + I_BASE] != ABSENT else ZERO)
     else:
         exchange(r, pe, r[base + ROW], r[base + SIZE + ROW])
     return ZERO

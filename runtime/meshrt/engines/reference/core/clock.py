@@ -7,69 +7,59 @@ this can happen are skipped.
 
 from __future__ import annotations
 
-from meshrt.compiled import internal, native
-from meshrt.engines.loading.codes import BF16, F16, RAMP
+from meshrt.compiled import inline, internal, native
+from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.ahead import FAR, NEAR, ask_for_pes, ask_for_queue, ask_for_way
+from meshrt.engines.reference.core.calendar import come_near, due, next_pe, push_event, soonest
 from meshrt.engines.reference.core.moves import begin_out, take, take_through
 from meshrt.engines.reference.core.queues import (
     append,
     arrive,
     channel_at,
-    fail,
     has_room,
     link_into,
     list_taker,
     new_word,
-    pop_event,
-    push_event,
     queue_at,
-    want_no_outputs,
-    want_outputs,
 )
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
     A_ARRIVED,
-    A_EVENTS,
+    A_DUE,
     A_HOSTS,
     A_MOVES,
     A_PLACES,
     A_TAKERS,
-    A_TURNS,
     A_WHEEL,
     A_WHEEL_COUNTS,
     B_ACTIVE,
-    B_COLORS,
     B_SHIFT,
     B_SLOT,
     B_WHEEL,
     BEGIN_OUT,
     BEGIN_POST,
     ERROR_MAX_CYCLES,
-    ERROR_ROUTE_RACE,
     EVENT_KIND,
-    EVENT_TIME,
-    F_CONFIG,
-    F_LAST_TURN,
     F_LISTED,
-    F_MIDWAY,
-    F_PASSED,
     F_POST,
     F_TRIED,
-    F_TURN,
     FINISHED,
     FROM_PE,
     H_AGAIN,
-    H_EVENTS,
+    H_DECIDING,
     H_FLYING,
+    H_HEARD,
     H_HOST_IN,
     H_HOSTS,
     H_LATEST,
+    H_SLOTS,
     H_STALLED,
     H_STATUS,
+    H_STREAMS,
     H_TAKERS,
     H_TIME,
-    H_TURN_FREE,
     H_WORDS_FREE,
     INTO_PE,
     LAST,
@@ -95,15 +85,8 @@ from meshrt.engines.reference.core.records import (
     PAUSED,
     Q_THERE,
     QUEUES,
-    RUN_PE,
+    SLOTS,
     STREAM_COPY,
-    T_BEHIND,
-    T_CALL,
-    T_CONFIG,
-    T_NEXT,
-    T_SIZE,
-    T_TIME,
-    TURN,
     V_FULL,
     V_KIND,
     V_READY,
@@ -114,6 +97,7 @@ from meshrt.engines.reference.core.records import (
     W_INDEX,
     W_KIND,
     W_ROW,
+    W_SHORTS,
     W_SIZE,
     W_STAGES,
     W_VALUE,
@@ -122,50 +106,30 @@ from meshrt.engines.reference.core.records import (
     X_MAX_CYCLES,
     ZERO,
 )
+from meshrt.engines.reference.core.routes import turn_routes
 from meshrt.engines.reference.core.shadow import seal
 
 LOW = 0xFFFFFFFF
 
 
 @internal
-def turn_routes(r, channel, time):
-    """Apply the changes of a route whose time has come and whose PE's words have passed."""
-    f = channel_at(r, channel)
-    turn = r[f + F_TURN]
-    t = r[A_TURNS] + (turn - 1) * T_SIZE
-    if turn != 0 and r[t + T_TIME] <= time and r[f + F_PASSED] >= r[t + T_BEHIND]:
-        q = i32_at(r[P_QUEUES])
-        old, config = r[f + F_CONFIG], r[t + T_CONFIG]
-        port = (old & 7) - 1
-        if port >= 0:
-            there = q[queue_at(r, channel, port) + Q_THERE]
-            if port != RAMP and (there != 0 or r[f + F_MIDWAY] != 0):
-                router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-                fail(r, ERROR_ROUTE_RACE, router, color, r[t + T_CALL], time, ZERO)
-                return
-            if there != 0:
-                want_no_outputs(r, channel, time)
-        r[f + F_CONFIG] = config
-        if q[queue_at(r, channel, (config & 7) - 1) + Q_THERE] != 0:
-            want_outputs(r, channel, time)
-        r[f + F_TURN] = r[t + T_NEXT]
-        if r[f + F_TURN] == 0:
-            r[f + F_LAST_TURN] = 0
-        else:
-            push_event(r, max(time, r[r[A_TURNS] + (r[f + F_TURN] - 1) * T_SIZE + T_TIME]), TURN, channel)
-        r[t + T_NEXT] = r[H_TURN_FREE]
-        r[H_TURN_FREE] = turn
-
-
-@internal
 def handle_events(r, time):
     """What the calendar has for this cycle; False where compiled code has to go back first."""
-    while r[H_EVENTS] > 0 and r[r[A_EVENTS]] // EVENT_TIME <= time:
-        key = pop_event(r)
-        kind, number = key % EVENT_TIME // EVENT_KIND, key % EVENT_KIND
-        if kind == RUN_PE:
-            call_at(r[P_RUN_PE], r[P_SELF], number, time)
-        elif kind == BEGIN_OUT:
+    slot = time & (SLOTS - 1)
+    come_near(r, time)
+    if r[H_SLOTS] >> slot & 1 == 0:
+        return True
+    ask_for_pes(r, slot)
+    pe = next_pe(r, slot, ZERO)
+    while pe >= 0:
+        call_at(r[P_RUN_PE], r[P_SELF], pe, time)
+        if r[H_STATUS] != FINISHED:
+            return False
+        pe = next_pe(r, slot, pe >> 6)
+    for at in range(due(r, slot)):
+        key = r[r[A_DUE] + at]
+        kind, number = key // EVENT_KIND, key % EVENT_KIND
+        if kind == BEGIN_OUT:
             begin_out(r, number, time)
         elif kind == BEGIN_POST:
             list_taker(r, number)
@@ -173,6 +137,7 @@ def handle_events(r, time):
             turn_routes(r, number, time)
         if r[H_STATUS] != FINISHED:
             return False
+    r[H_SLOTS] &= ~(1 << slot)
     return True
 
 
@@ -183,10 +148,14 @@ def land(r, time):
     count = r[r[A_WHEEL_COUNTS] + slot]
     entries = r[A_WHEEL] + slot * r[B_SLOT]
     for i in range(count):
-        channel, port = r[entries + i] // QUEUES, r[entries + i] % QUEUES
-        arrive(r, channel, port, time)
-        if r[X_CHECKED] != 0:
-            r[r[A_ARRIVED] + link_into(r, channel >> r[B_SHIFT], port)] += 1
+        if i + FAR < count:
+            ask_for_queue(r, r[entries + i + FAR])
+            ask_for_way(r, r[entries + i + NEAR])
+        arrive(r, r[entries + i], time)
+    if r[X_CHECKED] != 0:
+        for i in range(count):
+            channel = r[entries + i] // QUEUES
+            r[r[A_ARRIVED] + link_into(r, channel >> r[B_SHIFT], r[entries + i] - channel * QUEUES)] += 1
     r[r[A_WHEEL_COUNTS] + slot] = 0
     r[H_FLYING] -= count
 
@@ -194,7 +163,7 @@ def land(r, time):
 @internal
 def send_from_host(r, time):
     """Each stream of the host that has words left sends one into its edge router, if there is room."""
-    words, memory = i64_at(r[P_WORDS]), i32_at(r[P_MEMORY])
+    words, shorts, memory = i64_at(r[P_WORDS]), i32_at(r[P_WORDS]), i32_at(r[P_MEMORY])
     left = ZERO
     for i in range(r[H_HOSTS]):
         source = r[r[A_HOSTS] + i]
@@ -208,29 +177,58 @@ def send_from_host(r, time):
         value = memory[r[o + O_BASE] + done] & LOW
         if elements == 2:
             value |= memory[r[o + O_BASE] + done + 1] << 32
-        word = new_word(r)
-        w = word * W_SIZE
+        word, sent = new_word(r), r[o + O_SENT]
+        last = sent + 1 == r[o + O_WORDS]
+        w, s = word * W_SIZE, word * W_SHORTS
         words[w + W_VALUE] = value
-        words[w + W_HOPS] = words[w + W_STAGES] = words[w + W_ROW] = 0
-        words[w + W_CALL] = -1
-        words[w + W_INDEX] = r[o + O_SENT]
+        words[w + W_INDEX] = sent
         words[w + W_ELEMENTS] = r[o + O_COUNT]
+        shorts[s + W_HOPS] = shorts[s + W_STAGES] = shorts[s + W_ROW] = 0
+        shorts[s + W_CALL] = -1
+        shorts[s + W_KIND] = dtype + 4 * elements + (LAST if last else 0)
         r[o + O_DONE] += elements
         r[o + O_SENT] += 1
         r[o + O_CYCLE] = time + 1
-        words[w + W_KIND] = dtype + 4 * elements + (LAST if r[o + O_SENT] == r[o + O_WORDS] else 0)
         if r[X_CHECKED] != 0:
-            seal(words, w, ZERO - 1, source)
+            seal(r, word, ZERO - 1, source)
         r[H_HOST_IN] += 1
         # The host could send a word in every cycle: one that comes later has found its queue full.
-        r[H_STALLED] += 1 if time > words[w + W_INDEX] else 0
-        append(r, channel, port, word, MOVE_ENDS if words[w + W_KIND] & LAST else 0)
-        arrive(r, channel, port, time)
+        r[H_STALLED] += 1 if time > sent else 0
+        number = channel * QUEUES + port
+        append(r, number, word, MOVE_ENDS if last else 0)
+        arrive(r, number, time)
         if r[o + O_SENT] < r[o + O_WORDS]:
             r[o + O_LISTED] = 1
             r[r[A_HOSTS] + left] = source
             left += 1
     r[H_HOSTS] = left
+
+
+@inline
+def is_there(r, channel):
+    """Whether a word has arrived for the PE of a channel."""
+    return i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] != 0
+
+
+@internal
+def stream_words(r, time):
+    """Streams through take words; gives False where compiled code has to go back."""
+    for i in range(r[H_TAKERS]):
+        channel = r[r[A_TAKERS] + i]
+        f = channel_at(r, channel)
+        move = r[f + F_POST] - 1
+        if move < 0 or r[f + F_TRIED] == time + 1:
+            continue
+        v = r[A_MOVES] + move * V_SIZE
+        if r[v + V_KIND] < STREAM_COPY or r[v + V_READY] > time or not is_there(r, channel):
+            continue
+        if r[v + V_FULL] != 0:
+            call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
+        if r[f + F_TRIED] != time + 1:
+            take_through(r, channel, time)
+        if r[H_STATUS] != FINISHED:
+            return False
+    return True
 
 
 @internal
@@ -240,34 +238,24 @@ def take_words(r, time):
     Gives whether one may take a word in the next cycle. A stream-through whose result cannot be
     sent takes none by itself: what makes room for the result is something else that happens.
     """
-    for streams in range(2):
-        count = r[H_TAKERS]
-        for i in range(count):
-            channel = r[r[A_TAKERS] + i]
-            f = channel_at(r, channel)
-            move = r[f + F_POST] - 1
-            if move < 0:
-                continue
-            v = r[A_MOVES] + move * V_SIZE
-            if (r[v + V_KIND] >= STREAM_COPY) != (streams == 1) or r[v + V_READY] > time:
-                continue
-            if i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] == 0:
-                continue
-            if streams == 0:
-                take(r, channel, time)
-            elif r[f + F_TRIED] != time + 1:
-                if r[v + V_FULL] != 0:
-                    call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
-                if r[f + F_TRIED] != time + 1:
-                    take_through(r, channel, time)
+    for i in range(r[H_TAKERS]):
+        channel = r[r[A_TAKERS] + i]
+        move = r[channel_at(r, channel) + F_POST] - 1
+        if move < 0:
+            continue
+        v = r[A_MOVES] + move * V_SIZE
+        if r[v + V_KIND] < STREAM_COPY and r[v + V_READY] <= time and is_there(r, channel):
+            take(r, channel, time)
             if r[H_STATUS] != FINISHED:
                 return False
+    if r[H_STREAMS] != 0 and not stream_words(r, time):
+        return False
     left, eager = ZERO, False
     for i in range(r[H_TAKERS]):
         channel = r[r[A_TAKERS] + i]
         f = channel_at(r, channel)
         move = r[f + F_POST] - 1
-        stays = move >= 0 and i32_at(r[P_QUEUES])[queue_at(r, channel, INTO_PE) + Q_THERE] != 0
+        stays = move >= 0 and is_there(r, channel)
         if stays and r[r[A_MOVES] + move * V_SIZE + V_READY] > time + 1:
             push_event(r, r[r[A_MOVES] + move * V_SIZE + V_READY], BEGIN_POST, channel)
             stays = False
@@ -284,6 +272,7 @@ def take_words(r, time):
 @internal
 def move_words(r, time):
     """Decide every link that has something to decide; gives whether one may have more in the next cycle."""
+    r[H_DECIDING] = 1
     for i in range(r[B_ACTIVE]):
         links = r[r[A_ACTIVE] + i]
         while links != 0:
@@ -299,6 +288,7 @@ def move_words(r, time):
         if r[H_STATUS] != FINISHED:
             return False
     r[H_AGAIN] = 0
+    r[H_DECIDING] = 0
     busy = False
     for i in range(r[B_ACTIVE]):
         if r[r[A_ACTIVE] + i] != 0:
@@ -311,21 +301,22 @@ def next_cycle(r, time, busy):
     """The next cycle in which something can happen, or -1."""
     if busy or r[H_HOSTS] != 0:
         return time + 1
-    soonest = r[r[A_EVENTS]] // EVENT_TIME if r[H_EVENTS] > 0 else ZERO - 1
+    event = soonest(r, time)
     if r[H_FLYING] != 0:
         for ahead in range(1, r[B_WHEEL] + 1):
             at = time + ahead
-            if 0 <= soonest <= at:
+            if 0 <= event <= at:
                 break
             if r[r[A_WHEEL_COUNTS] + (at & (r[B_WHEEL] - 1))] != 0:
                 return at
-    return max(soonest, time + 1) if soonest >= 0 else ZERO - 1
+    return event
 
 
 @native
 def run(header_at, least_words, cycles):
     """Run for so many cycles that are not skipped, or until nothing can happen any more or Python is needed.
 
+    It also comes back after a cycle in which a message has come to a host that listens.
     H_STATUS says why it came back. ``least_words`` are free at the beginning of every cycle.
     """
     r = i64_at(header_at)
@@ -335,7 +326,7 @@ def run(header_at, least_words, cycles):
         if r[H_WORDS_FREE] < least_words:
             r[H_STATUS] = WANTS_WORDS
             return
-        if cycles == 0:
+        if cycles == 0 or r[H_HEARD] != 0:
             r[H_STATUS] = PAUSED
             return
         cycles -= 1

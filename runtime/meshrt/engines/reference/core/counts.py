@@ -32,24 +32,38 @@ def place_of(call, row, dtypes, a, b, c, d):
     return call * 31 + row * 131071 + dtypes * 7 + a * 1009 + b * 9176 + c * 31337 + d * 65599
 
 
+@inline
+def is_entry(table, k, call, row, dtypes, a, b, c, d):
+    """Whether an entry is that of an instruction of some sizes."""
+    same = table[k + K_CALL] == call and table[k + K_ROW] == row and table[k + K_DTYPES] == dtypes
+    same = same and table[k + K_SIZES] == a and table[k + K_SIZES + 1] == b
+    return same and table[k + K_SIZES + 2] == c and table[k + K_SIZES + 3] == d and table[k + K_USED] != 0
+
+
 @internal
 def entry_of(r, call, row, dtypes, a, b, c, d):
     """The entry of an instruction of some sizes in the table of costs, or -1 where Python has to say its cost first."""
     table, mask = i64_at(r[P_COSTS]), r[B_COSTS] - 1
     at = place_of(call, row, dtypes, a, b, c, d) & mask
-    while True:
-        k = at * K_SIZE
-        if table[k + K_USED] == 0:
-            break
-        same = table[k + K_CALL] == call and table[k + K_ROW] == row and table[k + K_DTYPES] == dtypes
-        same = same and table[k + K_SIZES] == a and table[k + K_SIZES + 1] == b
-        if same and table[k + K_SIZES + 2] == c and table[k + K_SIZES + 3] == d:
-            return k
+    while table[at * K_SIZE + K_USED] != 0:
+        if is_entry(table, at * K_SIZE, call, row, dtypes, a, b, c, d):
+            return at * K_SIZE
         at = (at + 1) & mask
     r[H_STATUS] = WANTS_COST
     r[H_KEY], r[H_KEY + 1], r[H_KEY + 2] = call, row, dtypes
     r[H_KEY + 3], r[H_KEY + 4], r[H_KEY + 5], r[H_KEY + 6] = a, b, c, d
     return ZERO - 1
+
+
+@inline
+def known_entry(r, guess, call, row, dtypes, a, b, c, d):
+    """The same, where it is likely that the entry is the one whose number stands at ``guess``."""
+    if is_entry(i64_at(r[P_COSTS]), r[guess], call, row, dtypes, a, b, c, d):
+        return r[guess]
+    entry = entry_of(r, call, row, dtypes, a, b, c, d)
+    if entry >= 0:
+        r[guess] = entry
+    return entry
 
 
 @inline

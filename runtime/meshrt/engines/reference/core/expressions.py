@@ -7,7 +7,7 @@ outside its bounds reads entry 0.
 
 from __future__ import annotations
 
-from meshrt.compiled import internal
+from meshrt.compiled import inline, internal
 from meshrt.engines.reference.core.queues import fail
 from meshrt.engines.reference.core.records import (
     A_CODE,
@@ -26,12 +26,22 @@ from meshrt.engines.reference.core.records import (
 OPERATORS = ("+", "-", "*", "//", "%", "min", "max", "==", "!=", "<", "<=", ">", ">=")
 (ADD, SUB, MUL, DIV, MOD, MIN, MAX, EQ, NE, LT, LE, GT, GE) = range(13)
 (CONSTANT, ENVIRONMENT, COUNTER, ELEMENT, TABLE, SELECT, UNKNOWN, END) = range(13, 21)
+#: In the place of an expression: there is none.
+ABSENT = -2
 #: Values that an expression may hold at once, and element indices that it may read.
 DEPTH, INDICES = 64, 16
 
 
+@inline
+def value_of(r, expression, pe, stack):
+    """An expression for a PE as it is now: an odd number says it, half an even one is where its code starts."""
+    if expression & 1:
+        return expression >> 1
+    return evaluate(r, expression >> 1, pe, stack)
+
+
 @internal
-def value_of(r, at, pe, stack):
+def evaluate(r, at, pe, stack):
     """The expression whose code starts at ``at``, for a PE as it is now.
 
     ``stack`` is the index of scratch entries: DEPTH values, then the element indices.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.compiled import inline, internal
+from meshrt.engines.pointers import i64_at
 from meshrt.engines.reference.core.held import halfword_of, width_of
 from meshrt.engines.reference.core.operands import COUNT, DIMS, DTYPE, EXTENT, SIZE, STRIDE, is_view
 from meshrt.engines.reference.core.queues import fail
@@ -24,6 +25,7 @@ from meshrt.engines.reference.core.records import (
     HALTED,
     I_COUNT,
     LOST,
+    P_WORDS,
     SHORT,
     STUCK,
     W_SIZE,
@@ -66,12 +68,12 @@ def is_halted(r, pe, time):
 
 
 @internal
-def disturb(r, words, word, link, time):
+def disturb(r, word, link, time):
     """What happens once to a word on a link: damage, or (True) its loss."""
     z = fault_of(r, DAMAGED, link, time)
     if z >= 0:
         r[z + Z_KIND] = 0
-        words[word * W_SIZE + W_VALUE] ^= np.int64(1) << r[z + Z_VALUE]
+        i64_at(r[P_WORDS])[word * W_SIZE + W_VALUE] ^= np.int64(1) << r[z + Z_VALUE]
     z = fault_of(r, LOST, link, time)
     if z >= 0:
         r[z + Z_KIND] = 0

@@ -79,7 +79,7 @@ def mark(r, v):
     width = width_of(r[v + V_DTYPE])
     for j in range(r[v + V_N]):
         at, rest = r[v + V_FROM], j
-        for d in range(3, -1, -1):
+        for d in range(4):
             at += (rest % r[v + V_EXTENT + d]) * r[v + V_STRIDE + d] * width
             rest //= r[v + V_EXTENT + d]
         for half in range(width):

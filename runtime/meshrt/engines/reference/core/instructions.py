@@ -5,8 +5,9 @@ from __future__ import annotations
 from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import BF16, F16, RAMP
 from meshrt.engines.pointers import call_at
-from meshrt.engines.reference.core.counts import count_one, entry_of
-from meshrt.engines.reference.core.expressions import value_of
+from meshrt.engines.reference.core.calendar import push_event
+from meshrt.engines.reference.core.counts import count_one, known_entry
+from meshrt.engines.reference.core.expressions import ABSENT, value_of
 from meshrt.engines.reference.core.faults import stay_within
 from meshrt.engines.reference.core.held import hold, release, watch
 from meshrt.engines.reference.core.moves import advance, begin_move, end_wait, move_at
@@ -29,9 +30,10 @@ from meshrt.engines.reference.core.operands import (
     merge,
     reads,
     resolve,
+    walk_alone,
     writes,
 )
-from meshrt.engines.reference.core.queues import accepts, channel_at, fail, push_event
+from meshrt.engines.reference.core.queues import accepts, channel_at, fail
 from meshrt.engines.reference.core.records import (
     A_COLORS,
     A_INSTRUCTIONS,
@@ -78,6 +80,7 @@ from meshrt.engines.reference.core.records import (
     I_COLOR,
     I_CONFIG,
     I_COUNT,
+    I_ENTRY,
     I_FORM,
     I_HANDLE,
     I_OP,
@@ -150,7 +153,9 @@ def prepare(r, i, pe, call):
         if r[H_STATUS] != FINISHED:
             return
     o, a, b = base, base + SIZE, base + 2 * SIZE
-    if form == ELEMENTWISE or form == FILL or form == MOVE:
+    if count == 1 and r[o + DIMS] <= 1:
+        walk_alone(r)
+    elif form == ELEMENTWISE or form == FILL or form == MOVE:
         merge(r, count, 0, 0, pe, call)
     elif form == REDUCTION_FORM:
         # The rows of what is read are walked as the result is.
@@ -210,10 +215,10 @@ def cycles_of(r, i, call, row):
         for d in range(rank - 2):
             batch *= r[o + EXTENT + d]
         m, n, k = r[o + EXTENT + rank - 2], r[o + EXTENT + rank - 1], r[a + EXTENT + rank - 1]
-        return count_one(r, entry_of(r, call, row, dtypes, batch, m, k, n))
+        return count_one(r, known_entry(r, i + I_ENTRY, call, row, dtypes, batch, m, k, n))
     read = r[a + COUNT] if form == REDUCTION_FORM else ZERO
     looked_up = r[b + COUNT] if form == GATHER_FORM else ZERO
-    return count_one(r, entry_of(r, call, row, dtypes, r[o + COUNT], read, looked_up, ZERO))
+    return count_one(r, known_entry(r, i + I_ENTRY, call, row, dtypes, r[o + COUNT], read, looked_up, ZERO))
 
 
 @internal
@@ -225,7 +230,7 @@ def touch(r, i, pe, call):
             return
     for which in range(r[i + I_COUNT]):
         o = r[A_VIEWS] + which * SIZE
-        read = (r[i + I_ROLES] >> (2 * which)) & 1 or (r[i + I_FORM] == FILL and r[i + I_WHERE] >= 0)
+        read = (r[i + I_ROLES] >> (2 * which)) & 1 or (r[i + I_FORM] == FILL and r[i + I_WHERE] != ABSENT)
         if is_view(r, o) and read and r[i + I_FORM] != EXCHANGE:
             reads(r, o, pe, call)
             if r[H_STATUS] != FINISHED:
@@ -233,7 +238,7 @@ def touch(r, i, pe, call):
     for which in range(r[i + I_COUNT]):
         o = r[A_VIEWS] + which * SIZE
         if (r[i + I_ROLES] >> (2 * which)) & 2 and r[i + I_FORM] != EXCHANGE:
-            whole = r[o + COVERS] != 0 and r[i + I_WHERE] < 0
+            whole = r[o + COVERS] != 0 and r[i + I_WHERE] == ABSENT
             writes(r, o, pe, whole or r[i + I_FORM] == PRODUCT_FORM)
 
 
@@ -311,8 +316,8 @@ def launch(r, i, pe, call, row):
     r[v + V_WORDS] = (r[base + COUNT] + 1) // 2 if dtype == F16 or dtype == BF16 else r[base + COUNT]
     r[v + V_AT] = r[base + AT]
     for d in range(4):
-        r[v + V_EXTENT + d] = r[m + EXTENT + d]
-        r[v + V_STRIDE + d] = r[m + STRIDE + d]
+        r[v + V_EXTENT + d] = r[m + EXTENT + 3 - d]
+        r[v + V_STRIDE + d] = r[m + STRIDE + 3 - d]
     r[v + V_LINEAR] = 1 if r[m + EXTENT] * r[m + EXTENT + 1] * r[m + EXTENT + 2] == 1 else 0
     r[v + V_PERIOD] = r[i + I_PERIOD + dtype]
     r[v + V_HOPS] = r[e + E_HOPS]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from meshrt.compiled import inline, internal
-from meshrt.engines.loading.codes import BF16, F16, I32, RAMP
+from meshrt.engines.loading.codes import BF16, F16, I32
 from meshrt.engines.numeric.rounding import round_to
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
+from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.faults import disturb
 from meshrt.engines.reference.core.queues import (
     channel_at,
     fail,
+    first_hops,
     first_word,
     free_word,
-    link_at,
     list_taker,
     new_word,
-    push_event,
     queue_at,
     remove_first,
     set_off,
@@ -36,6 +36,7 @@ from meshrt.engines.reference.core.records import (
     DONE,
     E_BLOCKED,
     E_CLOCK,
+    E_HELD,
     E_HOPS,
     E_ON,
     E_ROW,
@@ -50,6 +51,7 @@ from meshrt.engines.reference.core.records import (
     F_OUT,
     F_POST,
     F_SENDER,
+    F_THERE,
     F_TRIED,
     FINISHED,
     FLYING,
@@ -57,13 +59,14 @@ from meshrt.engines.reference.core.records import (
     H_LATEST,
     H_STALLED,
     H_STATUS,
+    H_STREAMS,
     IDLE,
     INTO_PE,
-    L_HELD,
     LAST,
     LINKS,
     MOVE_ENDS,
     N_CYCLES,
+    N_HOPS,
     N_SIZE,
     N_WAITS,
     N_WORDS,
@@ -72,6 +75,7 @@ from meshrt.engines.reference.core.records import (
     P_QUEUES,
     P_WORDS,
     Q_THERE,
+    QUEUES,
     RECV,
     RECV_ADD,
     RUN_PE,
@@ -116,9 +120,9 @@ from meshrt.engines.reference.core.records import (
     W_INDEX,
     W_KIND,
     W_ROW,
+    W_SHORTS,
     W_SIZE,
     W_STAGES,
-    W_THERE,
     W_VALUE,
     X_CHECKED,
     X_RAMP,
@@ -146,9 +150,9 @@ def per_word(dtype):
 def element_at(r, v, j):
     """Where element j of a move's view lies in memory."""
     if r[v + V_LINEAR] != 0:
-        return r[v + V_AT] + j * r[v + V_STRIDE + 3]
+        return r[v + V_AT] + j * r[v + V_STRIDE]
     at = r[v + V_AT]
-    for d in range(3, -1, -1):
+    for d in range(4):
         extent = r[v + V_EXTENT + d]
         at += (j % extent) * r[v + V_STRIDE + d]
         j //= extent
@@ -196,7 +200,7 @@ def begin_out(r, channel, time):
 @internal
 def inject(r, router, color, time):
     """The first move that sends to a color sends its next word."""
-    words, memory = i64_at(r[P_WORDS]), i32_at(r[P_MEMORY])
+    words, shorts, memory = i64_at(r[P_WORDS]), i32_at(r[P_WORDS]), i32_at(r[P_MEMORY])
     channel = router * r[B_COLORS] + color
     f = channel_at(r, channel)
     move = r[f + F_OUT] - 1
@@ -205,7 +209,7 @@ def inject(r, router, color, time):
     last = sent + 1 == r[v + V_WORDS]
     dtype = r[v + V_DTYPE]
     word = new_word(r)
-    w = word * W_SIZE
+    w, s = word * W_SIZE, word * W_SHORTS
     if r[v + V_KIND] == SEND:
         j = sent * per_word(dtype)
         elements = min(per_word(dtype), r[v + V_N] - j)
@@ -217,25 +221,25 @@ def inject(r, router, color, time):
         value, elements = r[v + V_VALUE], r[v + V_ELEMENTS]
         r[v + V_FULL] = 0
     words[w + W_VALUE] = value
-    words[w + W_KIND] = dtype + 4 * elements + (LAST if last else 0)
-    words[w + W_HOPS] = r[v + V_HOPS]
-    words[w + W_STAGES] = r[v + V_STAGES]
-    words[w + W_CALL] = r[v + V_CALL]
     words[w + W_INDEX] = sent
     words[w + W_ELEMENTS] = r[v + V_N]
-    words[w + W_ROW] = r[v + V_ROW]
+    shorts[s + W_HOPS] = r[v + V_HOPS]
+    shorts[s + W_STAGES] = r[v + V_STAGES]
+    shorts[s + W_KIND] = dtype + 4 * elements + (LAST if last else 0)
+    shorts[s + W_CALL] = r[v + V_CALL]
+    shorts[s + W_ROW] = r[v + V_ROW]
     if r[X_CHECKED] != 0:
-        seal(words, w, r[v + V_PE], r[v + V_SERIAL])
+        seal(r, word, r[v + V_PE], r[v + V_SERIAL])
     r[v + V_SENT] = sent + 1
     link = router * LINKS + FROM_PE
-    held = link_at(r, link) + L_HELD
+    held = r[A_PES] + router * E_SIZE + E_HELD
     r[H_STALLED] += r[held] >> color & 1
     if last or r[v + V_KIND] != SEND:
         r[held] &= ~(1 << color)
-    if r[B_FAULTS] != 0 and disturb(r, words, word, link, time):
+    if r[B_FAULTS] != 0 and disturb(r, word, link, time):
         free_word(r, word)
     else:
-        set_off(r, channel, RAMP, word, MOVE_ENDS if last else 0, time + r[X_RAMP])
+        set_off(r, link, color, word, MOVE_ENDS if last else 0, time + r[X_RAMP])
     if last:
         following = r[v + V_NEXT_OUT]
         r[f + F_OUT] = following
@@ -253,9 +257,17 @@ def inject(r, router, color, time):
 # Receiving.
 
 
+@inline
+def count_hops(r, word, hops):
+    """A word has come to its end: the hops that it has gone are its path's and its operation's."""
+    shorts, s = i32_at(r[P_WORDS]), word * W_SHORTS
+    shorts[s + W_HOPS] += hops
+    r[r[A_ROWS] + shorts[s + W_ROW] * N_SIZE + N_HOPS] += hops
+
+
 @internal
-def store(r, v, value, done, elements):
-    """What a word brings becomes elements ``done`` onwards of a move; gives what a stream-through sends on."""
+def combine(r, v, value, done, elements):
+    """A word's elements are combined with ``done`` onwards of a move; gives what a stream-through sends on."""
     integers, memory = i32_at(r[P_MEMORY]), f32_at(r[P_MEMORY])
     kind, dtype = r[v + V_KIND], r[v + V_DTYPE]
     adds = kind == RECV_ADD or kind == STREAM_ADD
@@ -263,32 +275,43 @@ def store(r, v, value, done, elements):
     for e in range(elements):
         bits = np.int32(value >> (32 * e))
         at = element_at(r, v, done + e)
-        if kind != RECV and kind != STREAM_COPY:
-            if dtype == I32:
-                mine = integers[at]
-                bits = np.int32(mine + bits) if adds else max(mine, bits)
-            else:
-                x, y = memory[at], bits.view(np.float32)
-                combined = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
-                bits = np.float32(combined).view(np.int32)
-        if kind <= STREAM_COPY:
+        if dtype == I32:
+            mine = integers[at]
+            bits = np.int32(mine + bits) if adds else max(mine, bits)
+        else:
+            x, y = memory[at], bits.view(np.float32)
+            combined = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
+            bits = np.float32(combined).view(np.int32)
+        if kind < STREAM_COPY:
             integers[at] = bits
         result |= (np.int64(bits) & LOW) << (32 * e)
     return result
 
 
+@inline
+def store(r, v, value, done, elements):
+    """What a word brings becomes elements ``done`` onwards of a move; gives what a stream-through sends on."""
+    if r[v + V_KIND] != RECV and r[v + V_KIND] != STREAM_COPY:
+        return combine(r, v, value, done, elements)
+    memory = i32_at(r[P_MEMORY])
+    memory[element_at(r, v, done)] = value
+    if elements == 2:
+        memory[element_at(r, v, done + 1)] = value >> 32
+    return value
+
+
 @internal
 def take(r, channel, time):
     """The first move that waits for words of a channel takes the first one."""
-    words = i64_at(r[P_WORDS])
+    words, shorts = i64_at(r[P_WORDS]), i32_at(r[P_WORDS])
     f = channel_at(r, channel)
     move = r[f + F_POST] - 1
     v = move_at(r, move)
     word = first_word(r, channel, INTO_PE)
-    w = word * W_SIZE
-    dtype, kind = r[v + V_DTYPE], words[w + W_KIND]
+    w, s = word * W_SIZE, word * W_SHORTS
+    dtype, kind = r[v + V_DTYPE], np.int64(shorts[s + W_KIND])
     elements, left = (kind >> 2) & 3, r[v + V_N] - r[v + V_TAKEN]
-    pe, color, call = r[v + V_PE], channel & (r[B_COLORS] - 1), r[v + V_CALL]
+    pe, color, call = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1), r[v + V_CALL]
     if (kind & 3) != dtype:
         fail(r, ERROR_DTYPE, pe, color, call, kind & 3, dtype)
         return
@@ -296,13 +319,14 @@ def take(r, channel, time):
         fail(r, ERROR_SPLIT_WORD, pe, color, call, words[w + W_ELEMENTS], r[v + V_N])
         return
     if r[X_CHECKED] != 0:
-        verify(r, words, w, f + F_SENDER, pe, color, call)
+        verify(r, word, f + F_SENDER, pe, color, call)
         if r[H_STATUS] != FINISHED:
             return
+    count_hops(r, word, first_hops(r, channel, INTO_PE) & (MOVE_ENDS - 1))
     # A word that came later than it could have been taken decides when the move ends; of two that decide, the
-    # shorter path counts.
-    there, ready = words[w + W_THERE], r[v + V_READY]
-    hops, stages = words[w + W_HOPS], words[w + W_STAGES] + 1
+    # shorter path counts. A word that came while another one was there could not have been taken before it.
+    there, ready = r[f + F_THERE], r[v + V_READY]
+    hops, stages = np.int64(shorts[s + W_HOPS]), np.int64(shorts[s + W_STAGES]) + 1
     if there > ready or (there == ready and shorter(stages, hops, r[v + V_STAGES], r[v + V_HOPS])):
         r[v + V_HOPS] = hops
         r[v + V_STAGES] = stages
@@ -310,7 +334,7 @@ def take(r, channel, time):
     r[v + V_TAKEN] += elements
     r[v + V_READY] = time + r[v + V_PERIOD]
     free_word(r, word)
-    remove_first(r, channel, INTO_PE, time)
+    remove_first(r, channel * QUEUES + INTO_PE, time)
     complete = r[v + V_TAKEN] == r[v + V_N]
     if complete:
         following = r[v + V_NEXT_POST]
@@ -379,6 +403,8 @@ def end_move(r, move, time):
     pe = r[v + V_PE]
     e = r[A_PES] + pe * E_SIZE
     r[v + V_END] = time
+    if r[v + V_KIND] >= STREAM_COPY and r[v + V_WORDS] != 0:
+        r[H_STREAMS] -= 1
     if r[v + V_BLOCKING] != 0:
         row, words, kind = r[v + V_ROW], r[v + V_WORDS], r[v + V_KIND]
         alone = r[v + V_START] + words * (1 if kind == SEND else r[v + V_PERIOD])
@@ -417,6 +443,8 @@ def begin_move(r, move, start):
     if words == 0:
         end_move(r, move, start)
         return
+    if kind >= STREAM_COPY:
+        r[H_STREAMS] += 1
     if kind == SEND or kind >= STREAM_COPY:
         channel = r[v + V_OUT]
         f = channel_at(r, channel)

@@ -34,14 +34,14 @@ from meshrt.engines.reference.core.records import (
 RANK, WALKED = 8, 4
 
 # An operand as the program gives it: row of the address table (-1 for a number), how many dimensions (-1 for the
-# whole buffer), the codes of its offset, extents and strides, and the index of its number.
+# whole buffer), its offset, extents and strides, and the index of its number.
 Y_ROW = 0
 Y_DIMS = 1
 Y_OFFSET = 2
 Y_EXTENT = 3
 Y_STRIDE = Y_EXTENT + RANK
 Y_NUMBER = Y_STRIDE + RANK
-Y_SIZE = Y_NUMBER + 1
+Y_SIZE = Y_NUMBER + 5  # whole cache lines
 
 # A declared buffer.
 D_DTYPE = 0
@@ -205,6 +205,18 @@ def merge(r, count, first, leave, pe, call):
                 r[positions + which] = i - 1
     if extra > 0:
         fail(r, ERROR_OPERANDS, pe, ZERO - 1, call, WALKS, WALKED + extra)
+
+
+@inline
+def walk_alone(r):
+    """What :func:`merge` does with a single operand of one dimension or none."""
+    o, m = r[A_VIEWS], r[A_VIEWS] + MERGED
+    for i in range(WALKED):
+        r[m + EXTENT + i] = 1
+        r[m + STRIDE + i] = 0
+    if r[o + DIMS] == 1 and r[o + EXTENT] != 1:
+        r[m + EXTENT + WALKED - 1] = r[o + EXTENT]
+        r[m + STRIDE + WALKED - 1] = r[o + STRIDE]
 
 
 # Which buffers hold what they should.

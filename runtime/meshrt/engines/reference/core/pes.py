@@ -5,13 +5,13 @@ from __future__ import annotations
 from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import I32
 from meshrt.engines.pointers import f32_at, i32_at, i64_at
+from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.counts import entry_of
 from meshrt.engines.reference.core.expressions import value_of
 from meshrt.engines.reference.core.faults import is_halted
 from meshrt.engines.reference.core.instructions import execute
 from meshrt.engines.reference.core.moves import advance
 from meshrt.engines.reference.core.operands import AT, DTYPE, STACK, reads, resolve
-from meshrt.engines.reference.core.queues import push_event
 from meshrt.engines.reference.core.records import (
     A_COUNTERS,
     A_PES,
@@ -47,6 +47,7 @@ from meshrt.engines.reference.core.records import (
     S_KIND,
     S_NUMBER,
     S_OP,
+    S_ROW,
     S_SIZE,
     S_TARGET,
     STOP,
@@ -64,14 +65,18 @@ from meshrt.engines.reference.core.records import (
 @inline
 def row_of(r, s, pe):
     """The row of counts of a step: one for an op, or for an op and an iteration of the outermost loop."""
-    layer = ZERO + NO_LAYER
-    if r[X_PER_LAYER] != 0 and r[s + S_DEPTH] > 0:
-        layer = r[r[A_COUNTERS] + pe * r[B_DEPTH]]
+    if r[s + S_ROW] != 0:
+        return r[s + S_ROW] - 1
+    by_layer = r[X_PER_LAYER] != 0 and r[s + S_DEPTH] > 0
+    layer = r[r[A_COUNTERS] + pe * r[B_DEPTH]] if by_layer else ZERO + NO_LAYER
     entry = entry_of(r, ZERO + ROW_CALL, r[s + S_OP], layer, ZERO, ZERO, ZERO, ZERO)
     if entry < 0:
         r[H_STATUS] = WANTS_ROW
         return ZERO
-    return i64_at(r[P_COSTS])[entry + K_CYCLES]
+    row = i64_at(r[P_COSTS])[entry + K_CYCLES]
+    if not by_layer:
+        r[s + S_ROW] = row + 1
+    return row
 
 
 @inline

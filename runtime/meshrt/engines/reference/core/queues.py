@@ -1,4 +1,4 @@
-"""Queues, words and the calendar: the small operations that routers, moves and PEs are made of."""
+"""Queues and words: the small operations that routers, moves and PEs are made of."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import numpy as np
 
 from meshrt.compiled import inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
-from meshrt.engines.pointers import first_bit, i32_at, i64_at
+from meshrt.engines.pointers import first_bit, i32_at, i64_at, prefetch
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
+    A_AHEAD,
     A_CHANNELS,
-    A_EVENTS,
     A_HOSTS,
     A_LINKS,
+    A_MOVES,
     A_NEIGHBOURS,
     A_PLACES,
     A_SOURCES,
@@ -21,19 +22,15 @@ from meshrt.engines.reference.core.records import (
     A_WHEEL,
     A_WHEEL_COUNTS,
     B_COLORS,
-    B_EVENTS,
     B_QUEUE,
     B_SHIFT,
     B_SLOT,
     B_WHEEL,
-    ERROR_FULL,
     ERROR_OVERFLOW,
-    EVENT_KIND,
-    EVENT_TIME,
-    F_CONFIG,
     F_LISTED,
     F_POST,
     F_SIZE,
+    F_THERE,
     FINISHED,
     FROM_PE,
     H_A,
@@ -41,7 +38,7 @@ from meshrt.engines.reference.core.records import (
     H_B,
     H_CALL,
     H_COLOR,
-    H_EVENTS,
+    H_DECIDING,
     H_FLYING,
     H_HOSTS,
     H_LIVE,
@@ -52,22 +49,29 @@ from meshrt.engines.reference.core.records import (
     H_WORDS_FREE,
     INTO_PE,
     L_EMPTY,
+    L_FULL,
     L_SIZE,
     L_STATE,
     L_WANT,
     LINKS,
     O_LISTED,
     O_SIZE,
+    OUTPUTS,
     P_FREE,
     P_QUEUES,
+    P_SELF,
     P_WORDS,
     Q_COUNT,
     Q_HEAD,
     Q_RING,
+    Q_ROUTE,
     Q_THERE,
     QUEUES,
+    TELL,
     TO_PE,
+    V_SIZE,
     W_CALL,
+    W_SHORTS,
     W_SIZE,
     X_QUEUE_WORDS,
     ZERO,
@@ -104,48 +108,10 @@ def queue_at(r, channel, port):
     return (channel * QUEUES + port) * r[B_QUEUE]
 
 
-# The calendar.
-
-
-@internal
-def push_event(r, time, kind, number):
-    """Put an event on the calendar, a binary heap."""
-    at, key = r[H_EVENTS], time * EVENT_TIME + kind * EVENT_KIND + number
-    if at == r[B_EVENTS]:
-        fail(r, ERROR_FULL, ZERO, ZERO - 1, ZERO - 1, at, ZERO)
-        return
-    r[H_EVENTS] = at + 1
-    heap = r[A_EVENTS]
-    while at > 0:
-        above = (at - 1) >> 1
-        if r[heap + above] <= key:
-            break
-        r[heap + at] = r[heap + above]
-        at = above
-    r[heap + at] = key
-
-
-@internal
-def pop_event(r):
-    """Take the earliest event off the calendar, which is not empty."""
-    heap = r[A_EVENTS]
-    first = r[heap]
-    count = r[H_EVENTS] - 1
-    r[H_EVENTS] = count
-    key = r[heap + count]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= count:
-            break
-        if below + 1 < count and r[heap + below + 1] < r[heap + below]:
-            below += 1
-        if key <= r[heap + below]:
-            break
-        r[heap + at] = r[heap + below]
-        at = below
-    r[heap + at] = key
-    return first
+@inline
+def queue_behind(r, link, color):
+    """Number of the queue of a color that a link leads to; negative where it leaves the region."""
+    return r[r[A_AHEAD] + link] + color * QUEUES
 
 
 # Words.
@@ -172,9 +138,9 @@ def free_word(r, word):
 
 
 @inline
-def copy_word(r, words, word):
+def copy_word(r, word):
     """The same word once more, for another branch of a multicast."""
-    copy = new_word(r)
+    words, copy = i64_at(r[P_WORDS]), new_word(r)
     for field in range(W_SIZE):
         words[copy * W_SIZE + field] = words[word * W_SIZE + field]
     return copy
@@ -201,7 +167,8 @@ def activate(r, link, time):
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
     if r[bits] & bit == 0:
         r[bits] |= bit
-        if not is_decided(r, link, time):
+        # Before links are decided, all that are active are still to come.
+        if r[H_DECIDING] != 0 and not is_decided(r, link, time):
             r[r[A_AGAIN] + r[H_AGAIN]] = link
             r[H_AGAIN] += 1
 
@@ -221,6 +188,8 @@ def want(r, link, color, time):
     """The first word of a color waits for a link."""
     at = link_at(r, link)
     r[at + L_WANT] |= 1 << color
+    # The queue that the word will go to is needed when the link is decided.
+    prefetch(r[P_QUEUES] + 4 * r[B_QUEUE] * queue_behind(r, link, color))
     activate(r, link, time)
 
 
@@ -233,21 +202,19 @@ def want_no_more(r, link, color, time):
         r[at + L_EMPTY] = time + 1
 
 
-@internal
-def want_outputs(r, channel, time):
+@inline
+def want_outputs(r, channel, outputs, time):
     """The first word at the port that a channel's route accepts waits for the route's outputs."""
     router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-    outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
     while outputs != 0:
         want(r, router * LINKS + first_bit(outputs), color, time)
         outputs &= outputs - 1
 
 
-@internal
-def want_no_outputs(r, channel, time):
+@inline
+def want_no_outputs(r, channel, outputs, time):
     """No word waits for the outputs of a channel's route."""
     router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-    outputs = r[channel_at(r, channel) + F_CONFIG] >> 3
     while outputs != 0:
         want_no_more(r, router * LINKS + first_bit(outputs), color, time)
         outputs &= outputs - 1
@@ -263,43 +230,58 @@ def accepts(config, port):
 
 
 @inline
-def arrive(r, channel, port, time):
+def arrive(r, number, time):
     """A word has come to a queue, where it already held a place."""
-    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
     q[at + Q_THERE] += 1
     if q[at + Q_THERE] == 1:
-        f = channel_at(r, channel)
-        if port == INTO_PE:
+        channel = number // QUEUES
+        if number - channel * QUEUES == INTO_PE:
+            f = channel_at(r, channel)
+            r[f + F_THERE] = time
             if r[f + F_POST] != 0:
                 list_taker(r, channel)
-        elif accepts(r[f + F_CONFIG], port):
-            want_outputs(r, channel, time)
+                prefetch(r[P_WORDS] + 8 * W_SIZE * q[at + Q_RING + 2 * q[at + Q_HEAD]])
+                prefetch(r[P_SELF] + 8 * (r[A_MOVES] + (r[f + F_POST] - 1) * V_SIZE))
+        else:
+            want_outputs(r, channel, np.int64(q[at + Q_ROUTE] & OUTPUTS), time)
 
 
 @inline
-def append(r, channel, port, word, hops):
-    """A word that has gone so many hops takes a place in a queue, which has one."""
-    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
-    if q[at + Q_COUNT] >= r[X_QUEUE_WORDS]:
-        router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
-        call = i64_at(r[P_WORDS])[word * W_SIZE + W_CALL]
-        fail(r, ERROR_OVERFLOW, router, color, call, port, r[X_QUEUE_WORDS])
-        return
-    position = q[at + Q_HEAD] + q[at + Q_COUNT]
+def append(r, number, word, hops):
+    """A word that has gone so many hops takes a place in a queue, which has one; gives whether that was the last."""
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
+    count = np.int64(q[at + Q_COUNT])
+    if count >= r[X_QUEUE_WORDS]:
+        overflow(r, number, word)
+        return True
+    position = q[at + Q_HEAD] + count
     if position >= r[X_QUEUE_WORDS]:
         position -= r[X_QUEUE_WORDS]
     q[at + Q_RING + 2 * position] = word
     q[at + Q_RING + 2 * position + 1] = hops
-    q[at + Q_COUNT] += 1
+    q[at + Q_COUNT] = count + 1
+    return count + 1 == r[X_QUEUE_WORDS]
+
+
+@internal
+def overflow(r, number, word):
+    """A word comes to a full queue, which a link that is broken sent it to."""
+    channel = number // QUEUES
+    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
+    call = np.int64(i32_at(r[P_WORDS])[word * W_SHORTS + W_CALL])
+    fail(r, ERROR_OVERFLOW, router, color, call, number - channel * QUEUES, r[X_QUEUE_WORDS])
 
 
 @inline
-def set_off(r, channel, port, word, hops, arrival):
-    """A word sets off to a queue, where it arrives in a later cycle."""
-    append(r, channel, port, word, hops)
+def set_off(r, link, color, word, hops, arrival):
+    """A word sets off over a link to the queue behind it, where it arrives in a later cycle."""
+    number = queue_behind(r, link, color)
+    if append(r, number, word, hops):
+        r[link_at(r, link) + L_FULL] |= 1 << color
     slot = arrival & (r[B_WHEEL] - 1)
     count = r[r[A_WHEEL_COUNTS] + slot]
-    r[r[A_WHEEL] + slot * r[B_SLOT] + count] = channel * QUEUES + port
+    r[r[A_WHEEL] + slot * r[B_SLOT] + count] = number
     r[r[A_WHEEL_COUNTS] + slot] = count + 1
     r[H_FLYING] += 1
 
@@ -336,15 +318,19 @@ def link_into(r, router, port):
 
 
 @internal
-def wake_feeder(r, channel, port, time):
+def wake_feeder(r, number, time):
     """A place of a queue is free: whoever fills the queue may go on in this very cycle."""
-    router, color = channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
+    channel = number // QUEUES
+    port, router, color = number - channel * QUEUES, channel >> r[B_SHIFT], channel & (r[B_COLORS] - 1)
     link = link_into(r, router, port)
     if link < 0:
         source = r[r[A_SOURCES] + channel * SIDES + port]
         if source != 0:
             list_host(r, source - 1)
-    elif r[link_at(r, link) + L_WANT] >> color & 1:
+        return
+    at = link_at(r, link)
+    r[at + L_FULL] &= ~(1 << color)
+    if r[at + L_WANT] >> color & 1:
         activate(r, link, time)
 
 
@@ -359,11 +345,16 @@ def list_host(r, source):
 
 
 @inline
-def remove_first(r, channel, port, time):
-    """The first word of a queue moves on: its place is free, and the next word is the first."""
-    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, port)
-    head = q[at + Q_HEAD] + 1
+def remove_first(r, number, time):
+    """The first word of a queue moves on: its place is free, and the next word is the first.
+
+    The link that fills a queue with room either moves words of it or is to be decided in any case; so mostly it is
+    told of the first place only.
+    """
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
+    head, count = q[at + Q_HEAD] + 1, np.int64(q[at + Q_COUNT])
     q[at + Q_HEAD] = 0 if head == r[X_QUEUE_WORDS] else head
-    q[at + Q_COUNT] -= 1
+    q[at + Q_COUNT] = count - 1
     q[at + Q_THERE] -= 1
-    wake_feeder(r, channel, port, time)
+    if count == r[X_QUEUE_WORDS] or q[at + Q_ROUTE] & TELL:
+        wake_feeder(r, number, time)

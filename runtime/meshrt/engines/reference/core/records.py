@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import numpy as np
 
-# A link: six to a router. Four lead to the neighbours (N, E, S, W), one to the PE and one from the PE.
+# A link: six to a router. Four lead to the neighbours (N, E, S, W), one to the PE and one from the PE. A record is a
+# cache line.
 LINKS = 6
 TO_PE, FROM_PE = 4, 5
 L_WANT = 0  # colors, as bits, whose first word waits for this link
-L_NEXT = 1  # the color that round-robin begins with
-L_EMPTY = 2  # since when no word waits for it, plus one; 0 while one does
-L_CYCLE = 3  # the latest cycle in which a word went over it, plus one
-L_USED = 4  # words that went over it in that cycle
-L_STATE = 5  # twice the latest cycle for which it is being decided, plus two; plus three when it was decided
-L_KEPT = 6  # colors, as bits, whose first word another color's word has kept from it
-L_REFUSED = 7  # colors, as bits, that cannot move in the cycle of L_STATE; AWAKE among them when one may in the next
-L_WORDS = 8  # words it ever carried
-L_HELD = 9  # of a link from the PE: colors whose present move has found the queue full
-L_SIZE = 16
-AWAKE = np.int64(-(1 << 63))
+L_FULL = 1  # colors, as bits, whose queue behind this link has no place
+L_KEPT = 2  # colors, as bits, whose first word another color's word has kept from it
+L_NEXT = 3  # the color that round-robin begins with
+L_EMPTY = 4  # since when no word waits for it, plus one; 0 while one does
+L_GONE = 5  # the latest cycle in which a word went over it, plus one, shifted by USED_BITS; plus how many went in it
+L_STATE = 6  # twice the latest cycle for which it is being decided, plus two; plus three when it was decided
+L_WORDS = 7  # words it ever carried
+L_SIZE = 8
+USED_BITS = 20
 
 # A queue: six to a router and color, numbered by the port where its words arrive. RAMP holds what comes from the PE,
 # and the sixth stands between router and PE. Its record is of 32-bit integers: a ring of words, each a number and the
@@ -35,19 +34,24 @@ INTO_PE = 5
 Q_HEAD = 0  # position of the first word in the ring
 Q_COUNT = 1  # words that hold a place, those on their way included
 Q_THERE = 2  # words that have arrived
-Q_RING = 3  # the ring itself: ``queue_words`` entries of two
+Q_ROUTE = 3  # the outputs of the route as bits, where it accepts this port; and the flags below
+Q_RING = 4  # the ring itself: ``queue_words`` entries of two
 Q_LINE = 16  # integers in a cache line: a record begins with one
 MOVE_ENDS = 1 << 30
+OUTPUTS = 31
+MIDWAY = 1 << 8  # the last word of another PE that passed was not the last of its move
+HELD = 1 << 9  # a full queue has held up the first word of a multicast
+TELL = 1 << 10  # who fills the queue is told of every place, not only of the first: a host, a multicast, a broken link
 
-# A channel: one color at one router and its PE.
+# A channel: one color at one router and its PE. What every word touches comes first, in a cache line.
 F_CONFIG = 0  # the route: source port + 1, plus 8 times the mask of destination ports; 0 for none
 F_POST = 1  # first move that waits for words, as number + 1
 F_OUT = 2  # first move that has words to send
 F_PASSED = 3  # words of this PE that have passed the router
 F_TURN = 4  # first pending change of the route
-F_MIDWAY = 5  # 1 when the last word of another PE that passed was not the last of its move
-F_TRIED = 6  # the latest cycle in which a stream-through tried to take a word, plus one
-F_LISTED = 7  # whether the channel is on the list of takers
+F_TRIED = 5  # the latest cycle in which a stream-through tried to take a word, plus one
+F_LISTED = 6  # whether the channel is on the list of takers
+F_THERE = 7  # when a word last came to the queue of the PE while that was empty
 F_LAST_POST = 8
 F_LAST_OUT = 9
 F_LAUNCHED = 10  # words of this PE that were ever launched
@@ -56,58 +60,59 @@ F_SENDER = 12  # with checking: sender and number of the move that the last word
 F_SERIAL = 13
 F_EXPECT = 14  # .. the place of the next word of that move; 0 when it was the last
 F_MOVES = 15  # moves of this PE that were ever launched
-F_HELD = 16  # whether a full queue has held up the first word of a multicast
-F_SIZE = 17
+F_SIZE = 16
 
-# A word, in an array of its own that grows.
+# A word, in an array of its own that grows; a cache line of four 64-bit integers,
 W_VALUE = 0  # the bits of its first element, and 2**32 times those of its second
-W_HOPS = 1  # critical path of its sender; at the PE that takes it, with the hops since
-W_STAGES = 2
-W_KIND = 3  # dtype + 4 * elements in it + 16 when it is the last of its move
-W_CALL = 4  # the instruction that sent it
-W_INDEX = 5  # its place in its move
-W_ELEMENTS = 6  # elements of the whole move
-W_ROW = 7  # row of the counts of its sender
-W_SENDER = 8  # with checking: the PE that sent it, -1 for the host,
-W_SERIAL = 9  # .. the number of its move among those of that PE and color,
-W_CHECK = 10  # .. and a checksum of the others
-W_THERE = 11  # when it is at the PE that takes it
-W_SIZE = 12
+W_INDEX = 1  # its place in its move
+W_ELEMENTS = 2  # elements of the whole move
+W_CHECK = 3  # with checking: a checksum of the others
+W_SIZE = 8
+# .. and of 32-bit integers, counted from the same beginning:
+W_HOPS = 8  # critical path of its sender; at the PE that takes it, with the hops since
+W_STAGES = 9
+W_KIND = 10  # dtype + 4 * elements in it + 16 when it is the last of its move
+W_CALL = 11  # the instruction that sent it
+W_ROW = 12  # row of the counts of its sender
+W_SENDER = 13  # with checking: the PE that sent it, -1 for the host,
+W_SERIAL = 14  # .. and the number of its move among those of that PE and color
+W_SHORTS = 16
 LAST = 16
 
-# A move: one for each handle of a PE, and one for its blocking moves, which is the last.
-V_STATE = 0  # IDLE, FLYING or DONE
-V_KIND = 1
-V_PE = 2
-V_IN = 3  # channel that it takes words from
-V_OUT = 4  # channel that it sends to
-V_NEXT_POST = 5
-V_NEXT_OUT = 6
-V_CALL = 7
-V_ROW = 8
-V_DTYPE = 9
-V_N = 10  # elements
-V_WORDS = 11
-V_AT = 12  # address of the view's first element
-V_LINEAR = 13  # whether its elements are the innermost stride apart
-V_EXTENT = 14  # four extents, then four strides
-V_STRIDE = 18
-V_PERIOD = 22
-V_START = 23
-V_READY = 24  # when the next word may be taken (a receive) or sent (a send)
-V_TAKEN = 25  # elements taken
-V_SENT = 26  # words sent
-V_FULL = 29  # a stream-through: whether a result waits to be sent,
-V_VALUE = 30  # .. its bits,
-V_ELEMENTS = 31  # .. its elements,
-V_RESULT = 32  # .. and since when it may be
-V_HOPS = 33  # critical path so far
-V_STAGES = 34
-V_END = 35
-V_BLOCKING = 36
-V_SERIAL = 37
-V_HOLDS = 38  # with checking: 0, or 1 for memory that it reads, 2 for memory that it writes
-V_FROM = 39  # .. the halfword of SRAM where the view's first element lies
+# A move: one for each handle of a PE, and one for its blocking moves, which is the last. What every word touches comes
+# first, in two cache lines.
+V_KIND = 0
+V_DTYPE = 1
+V_READY = 2  # when the next word may be taken (a receive) or sent (a send)
+V_AT = 3  # address of the view's first element
+V_LINEAR = 4  # whether its elements are the innermost stride apart
+V_N = 5  # elements
+V_TAKEN = 6  # elements taken
+V_SENT = 7  # words sent
+V_HOPS = 8  # critical path so far
+V_STAGES = 9
+V_ROW = 10
+V_CALL = 11
+V_PERIOD = 12
+V_WORDS = 13
+V_FULL = 14  # a stream-through: whether a result waits to be sent,
+V_STRIDE = 15  # four strides, the innermost first, then four extents
+V_EXTENT = 19
+V_VALUE = 23  # .. its bits,
+V_ELEMENTS = 24  # .. its elements,
+V_RESULT = 25  # .. and since when it may be
+V_STATE = 26  # IDLE, FLYING or DONE
+V_PE = 27
+V_IN = 28  # channel that it takes words from
+V_OUT = 29  # channel that it sends to
+V_NEXT_POST = 30
+V_NEXT_OUT = 31
+V_START = 32
+V_END = 33
+V_BLOCKING = 34
+V_SERIAL = 35
+V_HOLDS = 36  # with checking: 0, or 1 for memory that it reads, 2 for memory that it writes
+V_FROM = 37  # .. the halfword of SRAM where the view's first element lies
 V_SIZE = 40
 IDLE, FLYING, DONE = 0, 1, 2
 
@@ -125,6 +130,7 @@ E_SENDS = 9
 E_MOVES = 10
 E_CODE = 11  # its code's number, -1 for none
 E_FIRST = 12  # PE number of its region's first
+E_HELD = 13  # colors whose present move has found the queue before the router full
 E_SIZE = 16
 RUNNING, ON_WORDS, ON_ROOM, ON_HANDLE, ON_ROUTE, ENDED, STOPPED = 0, 1, 2, 3, 4, 5, 6
 
@@ -150,7 +156,9 @@ O_LISTED = 9  # whether it is on the list of those that can send
 O_SENDER = 10  # with checking: as F_SENDER and what follows it
 O_SERIAL = 11
 O_EXPECT = 12
-O_SIZE = 13
+O_WHOLE = 13  # elements of whole messages that have come to the host, and when the last word of them did
+O_TIME = 14
+O_SIZE = 15
 
 # A fault, where a test injects one.
 Z_KIND = 0  # one of the kinds below; 0 when it has happened and does not again
@@ -165,7 +173,7 @@ I_OP = 1  # which elementwise operation, reduction or kind of move
 I_COUNT = 2  # operands
 I_OPERAND = 3  # four of them
 I_ROLES = 7  # bits: operand is read (1) or written (2), two for each
-I_COLOR = 8  # codes of expressions, or -1
+I_COLOR = 8  # expressions, or ABSENT
 I_OUT = 9
 I_VALUE = 10
 I_WHERE = 11
@@ -174,18 +182,20 @@ I_HANDLE = 13  # number of the handle, or -1
 I_CONFIG = 14
 I_NUMBER = 15  # index of a number
 I_PERIOD = 16  # cycles from word to word, by dtype
-I_SIZE = 20
+I_ENTRY = 20  # where its entry of the table of costs was the last time
+I_SIZE = 24
 
 # Forms of instructions.
 ELEMENTWISE, REDUCTION_FORM, PRODUCT_FORM, FILL, GATHER_FORM, EXCHANGE, MOVE, WAIT, ROUTE = range(9)
 
 # A step of linear code.
 S_KIND = 0
-S_NUMBER = 1  # an instruction's number, an expression's code, or an operand's number
+S_NUMBER = 1  # an instruction's number, an expression, or an operand's number
 S_TARGET = 2  # where it goes on when it does not go on with the next
 S_DEPTH = 3  # loops around it
 S_OP = 4  # row of the op table, -1 for none
-S_SIZE = 5
+S_ROW = 5  # the row of counts of its op, plus one, where that is the same in all layers; 0 before it is known
+S_SIZE = 8
 EXECUTE, ENTER, HEAD, LEAVE, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(9)
 
 # A row of counts.
@@ -207,7 +217,7 @@ ROW_CALL, NO_LAYER = -1, -(1 << 62)
 # The header, at index 0. Counters:
 H_TIME = 1
 H_LATEST = 2
-H_EVENTS = 3  # entries of the heap
+H_EVENTS = 3  # entries of the heap of the calendar
 H_WORDS_FREE = 4  # entries of the list of free words
 H_TURN_FREE = 5  # head of the list of free pending changes
 H_TAKERS = 6  # entries of the list of takers
@@ -229,6 +239,11 @@ H_A = 21
 H_B = 22
 H_KEY = 23  # .. seven numbers
 H_FLYING = 33  # words that are on their way to a queue
+H_DECIDING = 34  # whether links are being decided
+H_SLOTS = 35  # slots of the calendar that have events, as bits
+H_NODE_FREE = 36  # head of the list of free nodes of the calendar
+H_STREAMS = 37  # streams-through that have begun and not ended
+H_HEARD = 38  # whether a message has come to a host that listens
 H_LIVE = 30  # words that exist
 H_STAMP = 31  # of the marks of SRAM
 H_MOST = 32  # the most words that ever existed at once
@@ -236,6 +251,7 @@ H_MOST = 32  # the most words that ever existed at once
 (
     A_LINKS,
     A_NEIGHBOURS,
+    A_AHEAD,
     A_ACTIVE,
     A_AGAIN,
     A_STACK,
@@ -251,6 +267,10 @@ H_MOST = 32  # the most words that ever existed at once
     A_WHEEL,
     A_WHEEL_COUNTS,
     A_EVENTS,
+    A_RUNS,
+    A_LISTS,
+    A_NODES,
+    A_DUE,
     A_ROWS,
     A_ENVIRONMENT,
     A_COUNTERS,
@@ -270,11 +290,11 @@ H_MOST = 32  # the most words that ever existed at once
     A_MARKS,
     A_FAULTS,
     A_ARRIVED,
-) = range(40, 76)
+) = range(40, 81)
 # .. arrays of their own:
-P_QUEUES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(76, 84)
+P_QUEUES, P_ROUTES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(81, 90)
 # .. addresses of compiled functions:
-P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
+P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
 # .. sizes:
 (
     B_PES,
@@ -293,7 +313,8 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     B_EVENTS,
     B_SHIFT,
     B_FAULTS,
-) = range(90, 106)
+    B_RUNS,
+) = range(93, 110)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,
@@ -313,9 +334,10 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(84, 87)
     X_SETUP,
     X_PER_LAYER,
     X_CHECKED,
+    X_LISTENS,  # whether compiled code comes back when a message has come to the host
     X_MAX_CYCLES,
-) = range(110, 128)
-HEADER_SIZE = 128
+) = range(110, 129)
+HEADER_SIZE = 136
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.
 ZERO = np.int64(0)
@@ -323,6 +345,13 @@ ZERO = np.int64(0)
 # Events, in the order in which those of one cycle are handled.
 RUN_PE, BEGIN_OUT, BEGIN_POST, TURN = 0, 1, 2, 3
 EVENT_TIME, EVENT_KIND = 1 << 24, 1 << 22
+#: Cycles that the calendar holds in slots, a slot each.
+SLOTS = 64
+
+# A node of a slot's list, numbered from 1 on.
+C_KEY = 0
+C_NEXT = 1
+C_SIZE = 2
 
 # Why compiled code came back to Python.
 (

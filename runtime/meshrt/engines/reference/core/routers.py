@@ -9,13 +9,15 @@ in a circle, the place counts as free in the next cycle only.
 
 from __future__ import annotations
 
+import numpy as np
+
 from meshrt.compiled import called_by_address, inline, internal
 from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.pointers import count_bits, first_bit, i32_at, i64_at
+from meshrt.engines.reference.core.calendar import push_event
 from meshrt.engines.reference.core.faults import disturb, is_deaf, is_stuck
-from meshrt.engines.reference.core.moves import can_send, inject, take_through
+from meshrt.engines.reference.core.moves import can_send, count_hops, inject, take_through
 from meshrt.engines.reference.core.queues import (
-    accepts,
     channel_at,
     copy_word,
     fail,
@@ -26,31 +28,32 @@ from meshrt.engines.reference.core.queues import (
     is_begun,
     is_decided,
     link_at,
-    link_into,
-    push_event,
     queue_at,
+    queue_behind,
     remove_first,
     set_off,
     want_no_outputs,
 )
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
+    A_AHEAD,
     A_ARRIVED,
     A_EXITS,
     A_MOVES,
-    A_NEIGHBOURS,
+    A_PES,
     A_PLACES,
     A_ROWS,
     A_STACK,
     A_TURNS,
-    AWAKE,
     B_COLORS,
     B_FAULTS,
+    B_QUEUE,
+    B_SHIFT,
+    E_HELD,
+    E_SIZE,
     ERROR_HOST_OVERFLOW,
     ERROR_LEAVES_FABRIC,
     F_CONFIG,
-    F_HELD,
-    F_MIDWAY,
     F_PASSED,
     F_POST,
     F_TRIED,
@@ -58,6 +61,7 @@ from meshrt.engines.reference.core.records import (
     FINISHED,
     FROM_PE,
     H_CONTENDED,
+    H_HEARD,
     H_HOST_OUT,
     H_LAST_HOPS,
     H_LAST_OUT,
@@ -65,21 +69,21 @@ from meshrt.engines.reference.core.records import (
     H_LATEST,
     H_STALLED,
     H_STATUS,
+    HELD,
     INTO_PE,
-    L_CYCLE,
     L_EMPTY,
-    L_HELD,
+    L_FULL,
+    L_GONE,
     L_KEPT,
     L_NEXT,
-    L_REFUSED,
     L_STATE,
-    L_USED,
     L_WANT,
     L_WORDS,
+    LAST,
     LINKS,
+    MIDWAY,
     MOVE_ENDS,
     N_CYCLES,
-    N_HOPS,
     N_SIZE,
     O_BASE,
     O_COUNT,
@@ -87,15 +91,24 @@ from meshrt.engines.reference.core.records import (
     O_DTYPE,
     O_SENDER,
     O_SIZE,
+    O_TIME,
+    O_WHOLE,
+    OUTPUTS,
     P_MEMORY,
     P_QUEUES,
+    P_ROUTES,
     P_WORDS,
+    Q_HEAD,
+    Q_RING,
+    Q_ROUTE,
     Q_THERE,
+    QUEUES,
     STREAM_COPY,
     T_BEHIND,
     T_SIZE,
     T_TIME,
     TURN,
+    USED_BITS,
     V_KIND,
     V_SIZE,
     W_CALL,
@@ -104,13 +117,14 @@ from meshrt.engines.reference.core.records import (
     W_INDEX,
     W_KIND,
     W_ROW,
+    W_SHORTS,
     W_SIZE,
     W_STAGES,
-    W_THERE,
     W_VALUE,
     X_CHECKED,
     X_HOP,
     X_LINK_WORDS,
+    X_LISTENS,
     X_RAMP,
     X_RAMP_WORDS,
     ZERO,
@@ -121,6 +135,10 @@ from meshrt.engines.reference.core.shadow import verify
 #: says that this link is to be decided first.
 MOVES, NO_ROOM, NO_LINK = -1, -2, -3
 DECIDED = -1
+#: Among the colors that a link refuses: one of them may go in the next cycle.
+AWAKE = np.int64(-(1 << 63))
+#: What a link has carried in a cycle when it carries no more.
+_CYCLE = 1 << USED_BITS
 
 
 @inline
@@ -132,31 +150,24 @@ def capacity_of(r, side):
 @inline
 def used_up(r, link, side, time):
     """Whether a link has moved all its words of this cycle."""
-    at = link_at(r, link)
-    return r[at + L_CYCLE] == time + 1 and r[at + L_USED] >= capacity_of(r, side)
+    return r[link_at(r, link) + L_GONE] >= (time + 1) * _CYCLE + capacity_of(r, side)
 
 
 @inline
-def undecided(r, link, color, time):
-    """Whether it is open that a word of a color goes over a link in this cycle."""
-    return not is_begun(r, link, time) and (r[link_at(r, link) + L_WANT] >> color & 1) != 0
-
-
-@inline
-def room(r, router, color, port, time):
-    """Whether a queue has a place for one more word in this cycle: MOVES, NO_ROOM, or a link to be decided first."""
-    channel = router * r[B_COLORS] + color
-    if has_room(r, channel, port) or is_deaf(r, link_into(r, router, port), time):
+def room(r, link, color, time):
+    """Whether the queue behind a link has a place for one more word in this cycle: as :func:`room_made` says it."""
+    if (r[link_at(r, link) + L_FULL] >> color & 1) == 0 or is_deaf(r, link, time):
         return MOVES + ZERO
-    return room_made(r, router, color, port, time)
+    return room_made(r, queue_behind(r, link, color), time)
 
 
 @internal
-def room_made(r, router, color, port, time):
-    """The same of a queue that is full: whether its first word makes a place in this cycle."""
-    channel = router * r[B_COLORS] + color
-    f = channel_at(r, channel)
-    if port == INTO_PE:
+def room_made(r, number, time):
+    """Whether the first word of a full queue makes a place in this cycle: MOVES, NO_ROOM, or a link to decide first."""
+    channel = number // QUEUES
+    router = channel >> r[B_SHIFT]
+    if number - channel * QUEUES == INTO_PE:
+        f = channel_at(r, channel)
         move = r[f + F_POST] - 1
         if move < 0 or r[f + F_TRIED] == time + 1 or r[r[A_MOVES] + move * V_SIZE + V_KIND] < STREAM_COPY:
             return NO_ROOM + ZERO
@@ -164,43 +175,42 @@ def room_made(r, router, color, port, time):
         if not is_begun(r, link, time):
             return link
         take_through(r, channel, time)
-        return MOVES + ZERO if has_room(r, channel, port) else NO_ROOM + ZERO
-    if not accepts(r[f + F_CONFIG], port) or i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
-        return NO_ROOM + ZERO
-    outputs = r[f + F_CONFIG] >> 3
+        return MOVES + ZERO if has_room(r, channel, INTO_PE) else NO_ROOM + ZERO
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
+    outputs = np.int64(q[at + Q_ROUTE] & OUTPUTS) if q[at + Q_THERE] != 0 else ZERO
     while outputs != 0:
+        # Where the word is still to be moved in this cycle, its link comes first.
         link = router * LINKS + first_bit(outputs)
-        if undecided(r, link, color, time):
+        if not is_begun(r, link, time):
             return link
         outputs &= outputs - 1
     return NO_ROOM + ZERO
 
 
+@inline
+def can_leave_pe(r, link, router, color, time):
+    """Whether a PE can send the next word of a color in this cycle, as :func:`room_made` says it."""
+    if is_stuck(r, link, time):
+        return NO_ROOM + ZERO
+    found = room(r, link, color, time)
+    return NO_LINK + ZERO if found == MOVES and not can_send(r, router, color, time) else found
+
+
 @internal
 def can_move(r, router, side, color, time):
-    """Whether the first word of a color that waits for a link can move in this cycle, as :func:`room` says it."""
-    if side == FROM_PE:
-        if is_stuck(r, router * LINKS + FROM_PE, time):
-            return NO_ROOM + ZERO
-        found = room(r, router, color, RAMP, time)
-        return NO_LINK + ZERO if found == MOVES and not can_send(r, router, color, time) else found
+    """Whether the first word of a color can go over all links of its route in this cycle, as :func:`room_made` says."""
     outputs = r[channel_at(r, router * r[B_COLORS] + color) + F_CONFIG] >> 3
     verdict = MOVES + ZERO
     while outputs != 0:
         output = first_bit(outputs)
         outputs &= outputs - 1
-        if is_stuck(r, router * LINKS + output, time):
+        link = router * LINKS + output
+        if is_stuck(r, link, time):
             return NO_ROOM + ZERO
-        if output != side and used_up(r, router * LINKS + output, output, time):
+        if output != side and used_up(r, link, output, time):
             verdict = NO_LINK
             continue
-        found = MOVES + ZERO
-        if output == RAMP:
-            found = room(r, router, color, INTO_PE, time)
-        else:
-            beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
-            if beyond >= 0:
-                found = room(r, beyond, color, (output + 2) % SIDES, time)
+        found = room(r, link, color, time)
         if found != MOVES:
             return found
     return verdict
@@ -209,20 +219,20 @@ def can_move(r, router, side, color, time):
 @internal
 def leave(r, router, color, side, word, hops, time):
     """A word leaves the region after so many hops: the host has it at ``time``, where a port is declared."""
-    words = i64_at(r[P_WORDS])
-    w = word * W_SIZE
+    words, shorts = i64_at(r[P_WORDS]), i32_at(r[P_WORDS])
+    w, s = word * W_SIZE, word * W_SHORTS
     channel = router * r[B_COLORS] + color
     place = r[r[A_EXITS] + channel * SIDES + side]
-    call = words[w + W_CALL]
+    call = np.int64(shorts[s + W_CALL])
     if place == 0:
         fail(r, ERROR_LEAVES_FABRIC, router, color, call, side, ZERO)
         return
     o = r[A_PLACES] + (place - 1) * O_SIZE
     if r[X_CHECKED] != 0:
-        verify(r, words, w, o + O_SENDER, router, color, ZERO - 1)
+        verify(r, word, o + O_SENDER, router, color, ZERO - 1)
         if r[H_STATUS] != FINISHED:
             return
-    kind = words[w + W_KIND]
+    kind = np.int64(shorts[s + W_KIND])
     elements = (kind >> 2) & 3
     done = r[o + O_DONE]
     if done + elements > r[o + O_COUNT] or r[o + O_DTYPE] != kind & 3:
@@ -235,9 +245,13 @@ def leave(r, router, color, side, word, hops, time):
     if elements == 2:
         memory[r[o + O_BASE] + done + 1] = value >> 32
     r[o + O_DONE] = done + elements
+    if kind & LAST:
+        r[o + O_WHOLE] = done + elements
+        r[o + O_TIME] = time
+        r[H_HEARD] = r[X_LISTENS]
     r[H_HOST_OUT] += 1
-    count_hops(r, words, w, hops)
-    hops, stages = words[w + W_HOPS], words[w + W_STAGES]
+    count_hops(r, word, hops)
+    hops, stages = np.int64(shorts[s + W_HOPS]), np.int64(shorts[s + W_STAGES])
     last = r[H_LAST_OUT]
     shorter = stages < r[H_LAST_STAGES] or (stages == r[H_LAST_STAGES] and hops < r[H_LAST_HOPS])
     if time > last or (time == last and shorter):
@@ -245,132 +259,169 @@ def leave(r, router, color, side, word, hops, time):
         r[H_LAST_HOPS] = hops
         r[H_LAST_STAGES] = stages
     if time > r[H_LATEST]:
-        r[r[A_ROWS] + words[w + W_ROW] * N_SIZE + N_CYCLES] += time - r[H_LATEST]
+        r[r[A_ROWS] + shorts[s + W_ROW] * N_SIZE + N_CYCLES] += time - r[H_LATEST]
         r[H_LATEST] = time
     free_word(r, word)
 
 
-@inline
-def count_hops(r, words, w, hops):
-    """A word has come to its end: the hops that it has gone are its path's and its operation's."""
-    words[w + W_HOPS] += hops
-    r[r[A_ROWS] + words[w + W_ROW] * N_SIZE + N_HOPS] += hops
+# Words on their way.
 
 
 @inline
-def count_use(r, link, time):
+def count_use(r, link, color, time):
     """One more word over a link."""
     at = link_at(r, link)
-    if r[at + L_CYCLE] != time + 1:
-        r[at + L_CYCLE] = time + 1
-        r[at + L_USED] = 0
-    r[at + L_USED] += 1
+    r[at + L_GONE] = max(r[at + L_GONE], (time + 1) * _CYCLE) + 1
     r[at + L_WORDS] += 1
+    r[at + L_NEXT] = color + 1
+    r[at + L_KEPT] &= ~(1 << color)
 
 
-@internal
-def pass_word(r, router, color, time):
-    """The first word of a color goes through its router, to all outputs of the route."""
-    words = i64_at(r[P_WORDS])
-    channel = router * r[B_COLORS] + color
-    f = channel_at(r, channel)
-    config = r[f + F_CONFIG]
-    port, outputs = (config & 7) - 1, config >> 3
-    word, gone = first_word(r, channel, port), first_hops(r, channel, port)
-    last, hops = gone & MOVE_ENDS, gone & (MOVE_ENDS - 1)
-    while outputs != 0:
-        output = first_bit(outputs)
-        outputs &= outputs - 1
-        link = router * LINKS + output
-        this, since = word, hops
-        if outputs != 0:
-            # The hops so far are counted with one of the copies.
-            this, since = copy_word(r, words, word), ZERO
-            words[this * W_SIZE + W_HOPS] += hops
-        count_use(r, link, time)
-        at = link_at(r, link)
-        r[at + L_NEXT] = color + 1
-        r[at + L_KEPT] &= ~(1 << color)
-        if r[B_FAULTS] != 0 and disturb(r, words, this, link, time):
-            free_word(r, this)
-            continue
-        if output == RAMP:
-            words[this * W_SIZE + W_THERE] = time + r[X_RAMP]
-            count_hops(r, words, this * W_SIZE, since)
-            set_off(r, channel, INTO_PE, this, ZERO, time + r[X_RAMP])
-            continue
-        beyond = r[r[A_NEIGHBOURS] + router * SIDES + output]
-        if beyond < 0:
-            leave(r, router, color, output, this, since + 1, time + r[X_HOP])
-            r[r[A_ARRIVED] + link] += 1
-        else:
-            to = beyond * r[B_COLORS] + color
-            set_off(r, to, (output + 2) % SIDES, this, last + since + 1, time + r[X_HOP])
-    r[f + F_HELD] = 0
-    remove_first(r, channel, port, time)
-    if i32_at(r[P_QUEUES])[queue_at(r, channel, port) + Q_THERE] == 0:
-        want_no_outputs(r, channel, time)
-    if port == RAMP:
+@inline
+def go(r, router, side, color, word, hops, time):
+    """A word that has gone so many hops goes over a link."""
+    link = router * LINKS + side
+    if side == RAMP:
+        set_off(r, link, color, word, hops, time + r[X_RAMP])
+    elif r[r[A_AHEAD] + link] >= 0:
+        set_off(r, link, color, word, hops + 1, time + r[X_HOP])
+    else:
+        leave(r, router, color, side, word, (hops & (MOVE_ENDS - 1)) + 1, time + r[X_HOP])
+        r[r[A_ARRIVED] + link] += 1
+
+
+@inline
+def gone_on(r, channel, number, outputs, gone, time):
+    """The first word of a queue has gone over the outputs of its route."""
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
+    remove_first(r, number, time)
+    if q[at + Q_THERE] == 0:
+        want_no_outputs(r, channel, outputs, time)
+    flags = q[at + Q_ROUTE] & ~HELD
+    if number - channel * QUEUES == RAMP:
+        f = channel_at(r, channel)
         r[f + F_PASSED] += 1
         turn = r[f + F_TURN]
         if turn != 0 and r[f + F_PASSED] >= r[r[A_TURNS] + (turn - 1) * T_SIZE + T_BEHIND]:
             push_event(r, max(time + 1, r[r[A_TURNS] + (turn - 1) * T_SIZE + T_TIME]), TURN, channel)
+        q[at + Q_ROUTE] = flags
     else:
-        r[f + F_MIDWAY] = 0 if last != 0 else 1
+        q[at + Q_ROUTE] = flags & ~MIDWAY if gone & MOVE_ENDS else flags | MIDWAY
+
+
+@inline
+def pass_on(r, router, side, color, number, time):
+    """The first word of a queue goes over the only output of its route."""
+    q, at = i32_at(r[P_QUEUES]), number * r[B_QUEUE]
+    first = at + Q_RING + 2 * q[at + Q_HEAD]
+    word, gone = np.int64(q[first]), np.int64(q[first + 1])
+    count_use(r, router * LINKS + side, color, time)
+    go(r, router, side, color, word, gone, time)
+    gone_on(r, router * r[B_COLORS] + color, number, ZERO + (1 << side), gone, time)
+
+
+@internal
+def pass_word(r, router, color, time):
+    """The first word of a color goes through its router, to all outputs of the route; a fault may meet it."""
+    channel = router * r[B_COLORS] + color
+    config = r[channel_at(r, channel) + F_CONFIG]
+    port, outputs = (config & 7) - 1, config >> 3
+    word, gone = first_word(r, channel, port), first_hops(r, channel, port)
+    while outputs != 0:
+        output = first_bit(outputs)
+        outputs &= outputs - 1
+        this, hops = word, gone
+        if outputs != 0:
+            # The hops so far are counted with one of the copies.
+            this, hops = copy_word(r, word), gone & MOVE_ENDS
+            i32_at(r[P_WORDS])[this * W_SHORTS + W_HOPS] += gone & (MOVE_ENDS - 1)
+        link = router * LINKS + output
+        count_use(r, link, color, time)
+        if r[B_FAULTS] != 0 and disturb(r, this, link, time):
+            free_word(r, this)
+        else:
+            go(r, router, output, color, this, hops, time)
+    gone_on(r, channel, channel * QUEUES + port, config >> 3, gone, time)
+
+
+# Which words go.
 
 
 @internal
 def hold_back(r, router, color):
     """A full queue behind one output keeps the first word of a multicast from all: it is late where there is room."""
-    f = channel_at(r, router * r[B_COLORS] + color)
-    outputs = r[f + F_CONFIG] >> 3
-    if outputs & (outputs - 1) != 0 and r[f + F_HELD] == 0:
-        r[f + F_HELD] = 1
+    channel = router * r[B_COLORS] + color
+    config = r[channel_at(r, channel) + F_CONFIG]
+    outputs = config >> 3
+    q, at = i32_at(r[P_QUEUES]), queue_at(r, channel, (config & 7) - 1)
+    if outputs & (outputs - 1) != 0 and q[at + Q_ROUTE] & HELD == 0:
+        q[at + Q_ROUTE] |= HELD
         r[H_STALLED] += 1
 
 
-@internal
-def decide(r, link, time):
-    """Move the words of a link in this cycle; gives DECIDED, or a link that is to be decided first."""
+@inline
+def decide(r, frame, time):
+    """Move the words of a link in this cycle; gives DECIDED, or a link that is to be decided first.
+
+    ``frame`` is an entry of the stack: the link, and the colors that cannot move in this cycle, as bits; AWAKE among
+    them when one may in the next.
+    """
+    link, refused = r[frame], r[frame + 1]
     at = link_at(r, link)
-    router, side = link // LINKS, link % LINKS
+    router = link // LINKS
+    side = link - router * LINKS
     if r[at + L_EMPTY] != 0 and r[at + L_WANT] != 0:
         # A link for which no word waited in the cycle before is idle, and begins with the lowest color.
         if r[at + L_EMPTY] - 1 < time - 1:
             r[at + L_NEXT] = 0
         r[at + L_EMPTY] = 0
-    capacity = capacity_of(r, side)
-    while not used_up(r, link, side, time):
-        waiting = r[at + L_WANT] & ~r[at + L_REFUSED]
+    full = (time + 1) * _CYCLE + capacity_of(r, side)
+    while r[at + L_GONE] < full:
+        waiting = r[at + L_WANT] & ~refused
         if waiting == 0:
             break
         later = waiting >> r[at + L_NEXT] << r[at + L_NEXT]
-        chosen = first_bit(later if later != 0 else waiting)
-        verdict = can_move(r, router, side, chosen, time)
+        color = first_bit(later if later != 0 else waiting)
+        route = np.int64(i32_at(r[P_ROUTES])[router * r[B_COLORS] + color])
+        # Most words go one way over links that work.
+        simple = side != FROM_PE and (route & 1) == 0 and r[B_FAULTS] == 0
+        if simple:
+            verdict = MOVES + ZERO
+            if r[at + L_FULL] >> color & 1:
+                verdict = room_made(r, queue_behind(r, link, color), time)
+        elif side == FROM_PE:
+            verdict = can_leave_pe(r, link, router, color, time)
+        else:
+            verdict = can_move(r, router, side, color, time)
         if verdict >= 0:
+            r[frame + 1] = refused
             return verdict
         if verdict != MOVES:
-            if verdict == NO_ROOM and side != FROM_PE:
-                hold_back(r, router, chosen)
-            refuse(r, at, router, side, chosen, verdict)
+            refused |= 1 << color
+            if verdict == NO_LINK:
+                refused |= AWAKE
+            elif side == FROM_PE:
+                # A word of the PE that finds its queue full is late; so are those of the same move behind it.
+                r[r[A_PES] + router * E_SIZE + E_HELD] |= 1 << color
+            elif not simple:
+                hold_back(r, router, color)
             continue
-        left = r[at + L_USED] if r[at + L_CYCLE] == time + 1 else ZERO
-        if left + 1 == capacity:
+        if max(r[at + L_GONE], (time + 1) * _CYCLE) + 1 == full:
             # Words of other colors that wait are kept from the link by the one that goes; each is counted once.
-            others = r[at + L_WANT] & ~(1 << chosen) & ~r[at + L_KEPT]
+            others = r[at + L_WANT] & ~(1 << color) & ~r[at + L_KEPT]
             r[at + L_KEPT] |= others
             r[H_CONTENDED] += count_bits(others)
-        if side == FROM_PE:
-            count_use(r, link, time)
-            r[at + L_NEXT] = chosen + 1
-            r[at + L_KEPT] &= ~(1 << chosen)
-            inject(r, router, chosen, time)
+        if simple:
+            pass_on(r, router, side, color, route >> 1, time)
+        elif side == FROM_PE:
+            count_use(r, link, color, time)
+            inject(r, router, color, time)
         else:
-            pass_word(r, router, chosen, time)
+            pass_word(r, router, color, time)
         if r[H_STATUS] != FINISHED:
             return DECIDED + ZERO
     # Where all words wait for room, somebody wakes the link who makes some.
-    awake = (r[at + L_REFUSED] & AWAKE) != 0 or used_up(r, link, side, time)
+    awake = (refused & AWAKE) != 0 or r[at + L_GONE] >= full
     bits, bit = r[A_ACTIVE] + (link >> 6), 1 << (link & 63)
     if r[at + L_WANT] != 0 and awake:
         r[bits] |= bit
@@ -380,22 +431,11 @@ def decide(r, link, time):
 
 
 @inline
-def refuse(r, at, router, side, color, verdict):
-    """The first word of a color cannot move over a link in this cycle."""
-    r[at + L_REFUSED] |= 1 << color
-    if verdict == NO_LINK:
-        r[at + L_REFUSED] |= AWAKE
-    elif side == FROM_PE:
-        # A word of the PE that finds its queue full is late; so are those of the same move behind it.
-        r[at + L_HELD] |= 1 << color
-
-
-@inline
-def begin(r, link, time):
+def begin(r, frame, link, time):
     """The decision of a link begins."""
-    at = link_at(r, link)
-    r[at + L_STATE] = 2 * time + 2
-    r[at + L_REFUSED] = 0
+    r[link_at(r, link) + L_STATE] = 2 * time + 2
+    r[frame] = link
+    r[frame + 1] = 0
 
 
 @called_by_address
@@ -404,18 +444,14 @@ def settle(header_at, link, time):
     r = i64_at(header_at)
     if is_decided(r, link, time):
         return ZERO
-    stack = r[A_STACK]
-    r[stack] = link
-    begin(r, link, time)
-    depth = 1
-    while depth > 0 and r[H_STATUS] == FINISHED:
-        top = r[stack + depth - 1]
-        first = decide(r, top, time)
+    frame = r[A_STACK]
+    begin(r, frame, link, time)
+    while frame >= r[A_STACK] and r[H_STATUS] == FINISHED:
+        first = decide(r, frame, time)
         if first >= 0:
-            begin(r, first, time)
-            r[stack + depth] = first
-            depth += 1
+            frame += 2
+            begin(r, frame, first, time)
         else:
-            r[link_at(r, top) + L_STATE] += 1
-            depth -= 1
+            r[link_at(r, r[frame]) + L_STATE] += 1
+            frame -= 2
     return ZERO
