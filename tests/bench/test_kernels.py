@@ -32,8 +32,8 @@ def test_every_algorithm_is_timed_above_its_bound_and_near_its_model(operation):
     for row in rows:
         assert row.impossible is None
         assert row.cycles > row.bounds["cycles"] > 0
-        # Within a tenth, or the few cycles that a word or two wait.
-        assert row.predicted is None or abs(row.predicted - row.cycles) <= max(0.1 * row.cycles, 4)
+        # Within a tenth, or the cycles that the engines may differ by.
+        assert row.predicted is None or abs(row.predicted - row.cycles) <= max(0.1 * row.cycles, 16)
         shares = row.shares
         assert shares.compute + shares.transfer + shares.wait == pytest.approx(row.cycles, abs=1)
         assert min(shares.compute, shares.transfer, shares.wait) >= 0
