@@ -16,7 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 #: Pages whose commands are run; of a page that names a heading, those of that section.
-PAGES = {README: "## A short tour", ROOT / "docs" / "bench.md": None}
+PAGES = {
+    README: "## A short tour",
+    ROOT / "docs" / "bench.md": None,
+    ROOT / "docs" / "kernels.md": "## Choice",
+}
 _INDENT = "    "
 _PROMPT = "    $ "
 

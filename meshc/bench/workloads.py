@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from meshc.bench.gemm import Gemm
+from meshc.bench.gemv import Gemv
 from meshc.bench.workload import Workload
 
-WORKLOADS: Mapping[str, type[Workload]] = MappingProxyType({cls.operation: cls for cls in (Gemm,)})
+WORKLOADS: Mapping[str, type[Workload]] = MappingProxyType({cls.operation: cls for cls in (Gemm, Gemv)})

@@ -73,9 +73,11 @@ def emit(op: Operation, lowering: Lowering) -> None:
     builder.emit("fill", sums.at(0, attended), value=0.0)
     builder.emit("gemm", values, weights, cached_values, vector="n" if value_dims >= per_kv else "m")
     combine(lowering, whole(builder, "y"), sums)
+    # One division for each head, not for each of its values.
+    builder.emit("div", total, 1.0, total)
     output = lowering.result_buffer(op.result, "attention")
-    divisor = sums.at(attended, (batch, heads), (heads, 1), (value_dims, 0))
-    builder.emit("div", output.at(0, batch, heads, value_dims), sums.at(0, batch, heads, value_dims), divisor)
+    factor = sums.at(attended, (batch, heads), (heads, 1), (value_dims, 0))
+    builder.emit("mul", output.at(0, batch, heads, value_dims), sums.at(0, batch, heads, value_dims), factor)
 
 
 def _forbidden(op: Operation, cache: Cache) -> Expr:

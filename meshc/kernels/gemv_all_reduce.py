@@ -73,7 +73,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
         placed = placed_parts(op, lowering, lambda k: source.features.index(Name(source.axis), k), inner)
         builder.emit("gemm", sums, x, placed.view(), vector=vector)
     combine(lowering, whole(builder, source.axis), accumulator)
-    if squares is not None:
+    if squares is not None and norm is not None:
         _rooted(op, lowering, norm, squares)
     elif len(op.results) == 1 and result.dtype == accumulator.dtype:
         lowering.values[op.results[0]] = accumulator

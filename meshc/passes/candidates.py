@@ -114,6 +114,12 @@ def choice_for(
     return Choice(op, candidates, rounds, name is not None, chosen)
 
 
+def title(choice: Choice) -> str:
+    """Which operation it is: what a report calls it, and how often it runs."""
+    times = f", {choice.rounds} times" if choice.rounds > 1 else ""
+    return f"{choice.op.name.removeprefix('tile.')} {choice.op.location.scope}".strip() + times
+
+
 def _schedules(
     op: Operation,
     kernel: Kernel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshc.kernels.schedule import schedule_text
-from meshc.passes.candidates import Candidate, Choice
+from meshc.passes.candidates import Candidate, Choice, title
 
 _HEAD = ("kernel", "schedule", "cycles", "bytes", "colors", "hops", "stages")
 #: Columns of numbers begin here.
@@ -42,12 +42,6 @@ def _section(choice: Choice) -> str:
         mark = "> " if number == 1 else "  "
         lines.append(f"{mark}{'  '.join((*cells, row[-1]))}".rstrip())
     return "\n".join(lines)
-
-
-def title(choice: Choice) -> str:
-    """Which operation it is: what a report calls it, and how often it runs."""
-    times = f", {choice.rounds} times" if choice.rounds > 1 else ""
-    return f"{choice.op.name.removeprefix('tile.')} {choice.op.location.scope}".strip() + times
 
 
 def _cells(candidate: Candidate) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from meshc.ir.clone import clone
 from meshc.ir.core import Module
 from meshc.passes.allocate_colors import AllocateColors
 from meshc.passes.base import PassContext
-from meshc.passes.candidates import Candidate, Choice
+from meshc.passes.candidates import Candidate, Choice, title
 from meshc.passes.code_size import code_size
 from meshc.passes.place import Place
 from meshc.passes.plan_memory import PlanMemory
@@ -58,14 +58,34 @@ def fit(module: Module, choices: Sequence[Choice], context: PassContext) -> None
     Where the fastest candidates do not fit together, this starts from those of the least memory
     (or, where these need too many colors, of the fewest colors) and takes each faster candidate
     with which the program still fits, those first that save most. Raises M0401 or M0406 where
-    there is nothing to start from.
+    there is nothing to start from; a note names the kernels that were pinned.
     """
     assert context.target is not None
     several = [choice for choice in choices if len(choice.possible) > 1]
-    if several:
-        trial = lower(module, context)
-        if trial.error is not None:
-            _Search(module, several, context, context.target).run(trial)
+    pinned = [choice for choice in choices if choice.pinned and len(choice.candidates) > 1]
+    if not several and not pinned:
+        return
+    trial = lower(module, context)
+    if trial.error is None:
+        return
+    try:
+        if not several:
+            raise trial.error
+        _Search(module, several, context, context.target).run(trial)
+    except MeshError as error:
+        raise _with_pins(error, pinned) from None
+
+
+def _with_pins(error: MeshError, pinned: Sequence[Choice]) -> MeshError:
+    """The diagnostic, and what the pinned kernels take, the largest first."""
+    d = error.diagnostic
+    known = [(choice.chosen.estimate, choice) for choice in pinned if choice.chosen.estimate]
+    notes = [
+        f"{choice.chosen.kernel.name} is pinned for {title(choice)}, where it takes {estimate.bytes:,} bytes beside "
+        f"its operand and result, and {estimate.colors} colors"
+        for estimate, choice in sorted(known, key=lambda each: -each[0].bytes)[:3]
+    ]
+    return MeshError(d.code, d.message, place=d.place, notes=[*d.notes, *notes], helps=d.helps)
 
 
 @dataclass

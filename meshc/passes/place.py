@@ -113,6 +113,7 @@ class Place(Pass):
             as_expr(1) if decode else builder.scalar("length", 1, a["sequence"]),
             logits,
             self.chunk_elements or options.chunk_elements,
+            target=context.target,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class Steps:
 
     # ---- programs -----------------------------------------------------------------------
 
-    def program(self, steps: int, sram_bytes: int = 1 << 20, **options: int) -> Program:
+    def program(self, steps: int, sram_bytes: int = 1 << 20, **options: Any) -> Program:
         """A program that takes ``steps`` tokens of each sequence, one after the other.
 
         Ports: ``ids`` [batch, steps] in; ``kept`` out, [rows, columns, elements]: what each PE held of the
@@ -185,7 +186,7 @@ class Steps:
 
     # ---- results ------------------------------------------------------------------------
 
-    def run(self, ids: torch.Tensor, **options: int) -> dict[str, np.ndarray]:
+    def run(self, ids: torch.Tensor, **options: Any) -> dict[str, np.ndarray]:
         """:meth:`found` of a run by the naive interpreter; ``ids`` [batch, steps]."""
         program = self.program(ids.shape[1], **options)
         weights = {name: tensor.numpy() for name, tensor in self.weights.items()}

@@ -24,13 +24,13 @@ class Product(product.Product):
         assert not diagnose(program, target)
         return program
 
-    def run(self, target: Target, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """The product by the batched engine, every R4 conflict an error."""
+    def run(self, target: Target, x: np.ndarray, w: np.ndarray, engine: str = "batched") -> np.ndarray:
+        """The product by an engine, every R4 conflict an error."""
         m, _, n = self.size
         program = self.program(target, result=True)
         weights = {"x": x.astype(np.float32), "w": w.astype(np.float32)}
         scalars = {program.regions[0].name: {"length": m}}
-        found = run_program(program, target, weights, {}, scalars, options=RunOptions(checked=True))
+        found = run_program(program, target, weights, {}, scalars, options=RunOptions(engine=engine, checked=True))
         return found.outputs["c"].reshape(m, n)
 
     def time(self, target: Target, engine: str = "batched") -> RunResult:

@@ -8,6 +8,7 @@ import torch
 
 from meshc.passes.fuse_norm_gemv import FuseNormGemv
 from meshrt.program.expr import evaluate
+from meshrt.target import load_target
 from tests.kernels.decode_harness import Steps
 from tests.kernels.decode_model import Model
 from tests.kernels.harness import assert_near
@@ -63,6 +64,14 @@ def test_norms_whose_squares_travel_with_the_projections(model, width, height, b
 def test_a_batch_of_three(width, height):
     found, wanted, _ = run(Model(kv_heads=2, learned=True), Steps(width, height, batch=3, context=6), 6)
     assert_near(found["logits"], wanted)
+
+
+def test_trees_sought_for_the_target():
+    model, steps = Model(kv_heads=2), Steps(13, 9, context=4)
+    model.build(steps)
+    ids = torch.randint(0, steps.vocabulary, (1, 4), generator=steps.random)
+    found = steps.run(ids, target=load_target("wse2"))
+    assert_near(found["logits"], model.reference(steps.weights, ids)[0])
 
 
 def test_a_context_that_is_not_filled():

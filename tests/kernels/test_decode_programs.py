@@ -23,7 +23,7 @@ TARGET = load_target("wse2")
 
 def program(model: Model, steps: Steps, count: int) -> Program:
     model.build(steps)
-    return steps.program(count)
+    return steps.program(count, target=TARGET)
 
 
 @pytest.mark.parametrize(

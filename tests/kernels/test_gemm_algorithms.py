@@ -10,11 +10,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tests.kernels.transposed_program import Transposed
 
 from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.estimate import Site
 from meshc.kernels.inner_walk import Cut
 from meshc.kernels.registry import kernels
+from meshc.kernels.schedule import schedule_text
 from meshrt.target import load_target
 from meshrt.target.model import Rates
 from tests.kernels.gemm_program import Product
@@ -41,22 +43,43 @@ def test_two_linears_with_biases(kernel, grid):
     assert_near(found, (e @ w["a"].T + w["a_bias"]) * (e @ w["b"] + w["b_bias"]))
 
 
-def generated(count: int) -> list[tuple]:
-    """Kernels, grids, sizes and arithmetic, drawn once."""
-    draw = random.Random(7)
+def generated(count: int, seed: int = 7) -> list[Product]:
+    """Kernels, schedules, grids, sizes and arithmetic, drawn once."""
+    draw = random.Random(seed)
     cases = []
     for number in range(count):
+        kernel = (*GEMM, *TRANSPOSED)[number % 6]
         grid = draw.randint(1, 7), draw.randint(1, 7)
-        size = tuple(draw.randint(1, 24) for _ in range(3))
-        cases.append((GEMM[number % 4], grid, size, draw.choice(["f32", "mixed", "f16"])))
+        if kernel.endswith("overlapped"):
+            grid = max(grid[0], 2), max(grid[1], 2)
+        size = draw.randint(1, 24), draw.randint(1, 24), draw.randint(1, 24)
+        schedule: dict[str, object] = {"vector": draw.choice("mn")}
+        if kernel == "gemm.summa" and grid != (1, 1):
+            schedule["overlap"] = draw.choice([True, False])
+        kind = Transposed if kernel in TRANSPOSED else Product
+        cases.append(kind(kernel, grid, size, draw.choice(["f32", "mixed", "f16", "bf16"]), schedule))
     return cases
 
 
-@pytest.mark.parametrize(("kernel", "grid", "size", "dtype"), generated(24))
-def test_small_integers_are_exact_on_the_engine(kernel, grid, size, dtype):
-    draw = np.random.default_rng(sum(size))
-    x, w = draw.integers(-2, 3, size[:2]), draw.integers(-2, 3, size[1:])
-    assert (Product(kernel, grid, size, dtype).run(WSE2, x, w) == x @ w).all()
+def case(product: Product) -> str:
+    grid, size = ("x".join(map(str, extents)) for extents in (product.grid, product.size))
+    return f"{product.kernel}-{grid}-{size}-{product.dtype}-{schedule_text(product.schedule)}"
+
+
+@pytest.mark.parametrize("product", generated(48), ids=case)
+def test_small_integers_are_exact_on_both_engines(product):
+    draw = np.random.default_rng(sum(product.size))
+    x, w = draw.integers(-2, 3, product.size[:2]), draw.integers(-2, 3, product.size[1:])
+    for engine in ("batched", "reference"):
+        assert (product.run(WSE2, x, w, engine) == x @ w).all(), engine
+
+
+@pytest.mark.parametrize("product", generated(24, seed=8), ids=case)
+def test_torch_agrees_in_f32(product):
+    draw = torch.Generator().manual_seed(5)
+    x, w = (torch.randn(shape, generator=draw) for shape in (product.size[:2], product.size[1:]))
+    found = dataclasses.replace(product, dtype="f32").run(WSE2, x.numpy(), w.numpy())
+    assert_near(found, x @ w)
 
 
 @pytest.mark.parametrize("kernel", TRANSPOSED)
@@ -205,10 +228,3 @@ def test_the_critical_path_of_a_run_is_no_longer_than_the_one_declared(kernel):
         found = estimate(product, WSE2)
         assert latency["critical_stages"] <= found.stages
         assert latency["critical_hops"] <= found.hops
-
-
-def test_torch_agrees_with_the_engine_in_f32():
-    draw = torch.Generator().manual_seed(5)
-    for kernel in GEMM:
-        x, w = torch.randn(23, 31, generator=draw), torch.randn(31, 18, generator=draw)
-        assert_near(Product(kernel, (5, 4), (23, 31, 18)).run(WSE2, x.numpy(), w.numpy()), x @ w)

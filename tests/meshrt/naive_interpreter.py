@@ -122,7 +122,7 @@ class Interpreter:
             if not progress and not any(self.queues[key] for key in blocked):
                 raise RuntimeError(f"deadlock: {sorted(blocked)[:8]}")
             blocked = {(pe, c) for pe, c in blocked if pe in running and not self.queues[pe, c]}
-            self.stuck = getattr(self, "stuck", 0) + (not progress)
+            self.stuck = 0 if progress else getattr(self, "stuck", 0) + 1
             if self.stuck > 100:
                 raise RuntimeError(f"deadlock: {sorted(blocked)[:8]}")
         assert not any(self.queues.values()), [k for k, v in self.queues.items() if v][:5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +135,10 @@ def test_a_strategy_that_is_unknown_says_what_it_may_be():
     with pytest.raises(MeshError, match="waferlm") as caught:
         chosen(strategy="waferlm")
     assert caught.value.diagnostic.helps == ("did you mean 'waferllm'?",)
+
+
+def test_a_pinned_kernel_beyond_the_sram_is_named():
+    with pytest.raises(MeshError) as caught:
+        chosen(dataclasses.replace(TINY, sram_bytes=16000), module=tiled(2, 3), strategy="gemm.all_gather")
+    golden = Path(__file__).parent / "select_kernels" / "pinned_beyond_the_sram.err"
+    assert str(caught.value) + "\n" == golden.read_text(encoding="utf-8")
