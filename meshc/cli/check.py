@@ -16,6 +16,9 @@ from meshrt.exit_status import DIAGNOSTIC, DONE
 if TYPE_CHECKING:
     from meshrt.program.proofs import RegionProof
 
+#: Up to how many values of scalars are counted in words.
+MOST_COUNTED = 10**9
+
 
 @click.command()
 @click.argument("build", type=FILE)
@@ -82,7 +85,9 @@ def _proven(region: RegionProof) -> str:
     scalars = ""
     if region.choices > 1:
         classes = "one class" if region.classes == 1 else f"{region.classes:,} classes"
-        scalars = f" for all {region.choices:,} values of its scalars ({classes})"
+        # Of a program that writes text there are more prompts, seeds and stop ids than anybody counts.
+        many = f"{region.choices:,} " if region.choices <= MOST_COUNTED else ""
+        scalars = f" for all {many}values of its scalars ({classes})"
     rounds = f", {region.rounds_skipped:,} rounds of loops by induction" if region.rounds_skipped else ""
     return (
         f"region {region.region}: {region.pes:,} PEs and {region.colors} colors run to their end{scalars}; "

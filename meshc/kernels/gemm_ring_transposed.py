@@ -13,17 +13,55 @@ chain of W PEs. Memory: two chunks of B, one partial product. Colors: 4 on y, 4 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
 from meshc.dialects.layout import ceil_div
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.chain import chain_reduce, whole_axis
+from meshc.kernels.estimate import Estimate, Site
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.line_pace import LinePace
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.ring import logical_position, physical, ring
+from meshc.kernels.schedule import Schedule, schedule_of, vectors
 from meshc.kernels.table import chunking, place_table
+from meshrt.program.cost import element_cycles, gemm_cycles
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Tiles of one A Bᵀ: A[rows, inner], C[rows, columns], and B[block, inner] in ``count`` chunks of ``chunk`` rows.
+
+    ``vector`` is the dimension of the tile product's vector operations.
+    """
+
+    rows: int
+    inner: int
+    columns: int
+    block: int
+    count: int
+    chunk: int
+    vector: str
+
+    @classmethod
+    def of(cls, op: Operation, height: int, chunk_elements: int) -> Sizes:
+        """Those of an operation on so many rows of PEs."""
+        rows, inner = shard_of(op.operands[0]).tile
+        layout = shard_of(op.result).x
+        block = ceil_div(layout.extent, height)
+        count, chunk = chunking(chunk_elements, block, inner)
+        vector = schedule_of(op).get("vector", "n" if chunk >= rows else "m")
+        return cls(rows, inner, layout.tile, block, count, chunk, vector)
+
+
+def schedules(op: Operation, width: int, height: int) -> Sequence[Schedule]:
+    """The loop orders of the tile product: vectors along the rows of B first where there are more of them."""
+    return vectors("n" if ceil_div(shard_of(op.result).x.extent, height) >= shard_of(op.operands[0]).y.tile else "m")
 
 
 class TransposedProduct:
@@ -33,9 +71,10 @@ class TransposedProduct:
         self.lowering, self.builder = lowering, lowering.builder
         builder = self.builder
         x, result = op.operands[0], op.result
-        self.rows, inner = shard_of(x).tile
+        sizes = Sizes.of(op, lowering.height, lowering.chunk_elements)
+        self.rows, inner, self.columns, self.block = sizes.rows, sizes.inner, sizes.columns, sizes.block
+        self.count, self.chunk, self.vector = sizes.count, sizes.chunk, sizes.vector
         layout = shard_of(result).x
-        self.block, self.columns = ceil_div(layout.extent, lowering.height), layout.tile
         start, stop = op.attributes["start"], op.attributes["stop"]
         self.table = place_table(lowering, op.operands[1], shard_of(x).x, op.attributes["order"], start, stop)
         self.tile = lowering.temporary("x_tile", lowering.operand, self.rows, inner)
@@ -46,7 +85,6 @@ class TransposedProduct:
             builder.emit("copy", self.output, bias.view((self.rows, 0), (self.columns, 1)))
         else:
             builder.emit("fill", self.output, value=0.0)
-        self.count, self.chunk = chunking(lowering, self.block, inner)
         self.b_tile = lowering.temporary("b_tile", lowering.operand, self.chunk, inner)
         self.b_next = lowering.temporary("b_next", lowering.operand, self.chunk, inner)
         self.along_x = whole_axis(builder, "x")
@@ -83,7 +121,7 @@ class TransposedProduct:
     def multiply(self, partial: MeshBuffer) -> None:
         """The product with the chunk that is here."""
         self.builder.emit("fill", partial, value=0.0)
-        self.builder.emit("gemm_t", partial, self.tile, self.b_tile, vector="n" if self.chunk >= self.rows else "m")
+        self.builder.emit("gemm_t", partial, self.tile, self.b_tile, vector=self.vector)
 
     def keep(self, which: Expr, source: Expr, partial: MeshBuffer) -> None:
         """At the root: add the reduced product to the result."""
@@ -129,6 +167,124 @@ def last_token_row(lowering: Lowering) -> Expr:
     return found
 
 
+#: So many steps make up for what the first of them wait.
+MANY_STEPS = 32
+
+
+@dataclass(slots=True)
+class TransposedPace:
+    """The clocks of a row of PEs that has tokens, beside rows that keep step with it."""
+
+    op: Operation
+    site: Site
+    line: LinePace = field(init=False)
+    sizes: Sizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.line = LinePace(self.site, self.site.width)
+        self.sizes = Sizes.of(self.op, self.site.height, self.site.chunk_elements)
+
+    @property
+    def asked(self) -> int:
+        """Whether the row has tokens, where some have none."""
+        tokens = shard_of(self.op.operands[0]).y
+        return 0 if ceil_div(tokens.extent, tokens.tile) == self.site.height else self.site.branch
+
+    def roots(self) -> list[int]:
+        """The columns where the products of the steps belong, as one row meets them."""
+        width, height = self.site.width, self.site.height
+        ring = [min(max(2 * o - 1, 0), 2 * (height - o)) for o in range(height)]
+        return [source % width if height > width else source for source in ring]
+
+    def spend(self, cycles: int) -> None:
+        """Everyone does something by itself."""
+        self.line.now = self.line.now + cycles
+
+    def begin(self) -> None:
+        """What comes before the chunks."""
+        s, site = self.sizes, self.site
+        self.spend(site.move(s.rows * s.inner) + site.move(s.rows * s.columns, site.other) + site.issue)
+
+    def launch(self) -> None:
+        """B moves on."""
+        elements = self.sizes.chunk * self.sizes.inner
+        self.line.launch_shift(self.site.words(elements), min(self.site.height - 1, 2))
+
+    def multiply(self) -> None:
+        """The product with a chunk."""
+        s, site = self.sizes, self.site
+        product = gemm_cycles(site.target, 1, s.rows, s.inner, s.chunk, site.other, site.operand, s.vector)
+        self.spend(site.move(s.rows * s.chunk, site.other) + product)
+
+    def keep(self, root: int) -> None:
+        """The root adds the sum to the result."""
+        self.spend(self.site.branch)
+        self.line.now[root] += element_cycles(
+            self.site.target, "add", self.sizes.rows * self.sizes.chunk, self.site.other
+        )
+
+    def chunks(self, step_through: Callable[[], None]) -> int:
+        """The cycles of all chunks, each of which takes ``step_through``.
+
+        Those behind the second are like it; where a chunk takes many steps, those behind the first.
+        """
+        ends = [self.line.end]
+        for _ in range(min(self.sizes.count, 2 if self.site.height < MANY_STEPS else 1)):
+            self.spend(self.site.round + self.site.move(self.sizes.chunk * self.sizes.inner))
+            step_through()
+            ends.append(self.line.end)
+        return ends[-1] + (self.sizes.count - len(ends) + 1) * (ends[-1] - ends[-2])
+
+    def estimate(self, cycles: int, partials: int) -> Estimate:
+        """The prediction, with so many partial products."""
+        s, site = self.sizes, self.site
+        operands = (s.count + (2 if site.height > 1 else 1)) * s.chunk * s.inner + s.rows * s.inner
+        if len(self.op.operands) > 2:
+            operands += s.columns
+        steps = s.count * site.height
+        colors = min(site.width - 1, 2) * 2 + (min(site.height, 3) if site.height > 1 else 0)
+        return Estimate(
+            cycles,
+            site.bytes(operands, partials * s.rows * s.chunk),
+            colors,
+            steps * max(site.width - 1, min(site.height - 1, 2)),
+            steps * max(site.width - 1, min(site.height - 1, 1)),
+        )
+
+
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction for a row of PEs that has tokens."""
+    pace = TransposedPace(op, site)
+    roots = pace.roots()
+    elements = pace.sizes.rows * pace.sizes.chunk
+
+    def one(root: int) -> None:
+        pace.spend(pace.asked)
+        pace.multiply()
+        pace.line.reduce(root, elements, site.other)
+        pace.keep(root)
+
+    def all_steps() -> None:
+        if site.height == 1:
+            one(0)
+            return
+        pace.spend(site.issue)
+        for root in roots:
+            pace.spend(site.round)
+            pace.launch()
+            one(root)
+            pace.line.settle_shift()
+            pace.spend(site.issue)
+
+    pace.begin()
+    return pace.estimate(pace.chunks(all_steps), partials=1)
+
+
 KERNEL = Kernel(
-    "gemm.ring_transposed", "tile.gemm_transposed", "B rides the y ring, rows reduce to a moving root", emit
+    "gemm.ring_transposed",
+    "tile.gemm_transposed",
+    "B rides the y ring, rows reduce to a moving root",
+    emit,
+    estimate=estimate,
+    schedules=schedules,
 )

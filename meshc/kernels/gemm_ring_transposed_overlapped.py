@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from meshc.ir.core import Operation
 from meshc.kernels.chain import chain_reduce, launch_chain_reduce, settle_chain_reduce
-from meshc.kernels.gemm_ring_transposed import TransposedProduct
+from meshc.kernels.estimate import Estimate, Site
+from meshc.kernels.gemm_ring_transposed import TransposedPace, TransposedProduct, schedules
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
 
@@ -55,6 +56,38 @@ def emit(op: Operation, lowering: Lowering) -> None:
             product.keep(which, source, partial)
 
 
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction for a row of PEs that has tokens."""
+    pace = TransposedPace(op, site)
+    roots, line = pace.roots(), pace.line
+    elements = pace.sizes.rows * pace.sizes.chunk
+
+    def all_steps() -> None:
+        pace.launch()
+        pace.spend(pace.asked)
+        pace.multiply()
+        line.settle_shift()
+        pace.spend(2 * site.issue)
+        for number, root in enumerate(roots[:-1], start=1):
+            more = number < site.height - 1
+            pace.spend(site.round + 2 * pace.asked + 2 * site.branch)
+            done = line.launch_reduce(root, elements, site.other)
+            if more:
+                pace.launch()
+            pace.multiply()
+            line.settle_reduce(root, done, elements, site.other)
+            pace.keep(root)
+            if more:
+                line.settle_shift()
+            pace.spend((1 + more) * site.issue)
+        pace.spend(pace.asked)
+        line.reduce(roots[-1], elements, site.other)
+        pace.keep(roots[-1])
+
+    pace.begin()
+    return pace.estimate(pace.chunks(all_steps), partials=3)
+
+
 KERNEL = Kernel(
     "gemm.ring_transposed_overlapped",
     "tile.gemm_transposed",
@@ -62,4 +95,6 @@ KERNEL = Kernel(
     emit,
     applies,
     rank=1,
+    estimate=estimate,
+    schedules=schedules,
 )

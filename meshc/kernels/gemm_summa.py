@@ -224,8 +224,11 @@ def estimate(op: Operation, site: Site) -> Estimate:
         pace.end(axis)
     pace.now += site.issue
     if width == height:
-        for s in range(width):
-            coming = "xy" if s + 1 < width else ""
+        # All steps but the first and the last are alike.
+        ends = []
+        for s in range(min(width, 4)):
+            ends.append(pace.now)
+            coming = "xy" if s + 1 < min(width, 4) else ""
             pace.spend(rounds=1, branches=1 + overlap)
             for axis in coming if overlap else "":
                 pace.begin(axis)
@@ -234,6 +237,7 @@ def estimate(op: Operation, site: Site) -> Estimate:
                 pace.begin(axis)
             for axis in coming:
                 pace.end(axis)
+        pace.now += (width - 4) * (ends[-1] - ends[-2]) if width > 4 else 0
     else:
         pace_walk(Start(0, (0, 0), (0, 0)), x_cut, w_cut, pace)
     turns = 2 * site.branch + site.turn

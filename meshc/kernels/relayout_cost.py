@@ -1,23 +1,26 @@
-"""What a relayout takes, in cycles of a target: the cost models of the three kernels.
+"""What exchanges and the diagonal of a relayout take, in cycles of a target.
 
 The prices of instructions are those of :mod:`meshrt.program.cost`; what is modelled here is
 which of them lie on the critical path. On a ring of P PEs all are in step, so that the
 time is that of one PE: in each step two launches, then the longer of the tile's flight
 and what the PE does meanwhile, then two waits. Where places are listed, every step is
-taken to have a pick, although some find nothing. Exchanges and the diagonal are predicted
-within a tenth, the turn within a third and rather too high: which of a column's PEs has
-something to pick differs from step to step, and part of it hides behind the chain.
+taken to have a pick, although some find nothing. The turn, where chains make PEs wait for one
+another, has clocks of its own (:mod:`meshc.kernels.relayout_turn_pace`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from meshc.dialects.layout import ceil_div
-from meshc.dialects.shard import ShardType
-from meshc.kernels.relayout_plan import Held, along, changed_axis, elements, most_pivots, scheme
+from meshc.dialects.shard import ShardType, shard_of
+from meshc.ir.core import Operation
+from meshc.kernels.estimate import Estimate, Site
+from meshc.kernels.relayout_plan import Held, along, changed_axis, elements, scheme
 from meshrt.program.cost import element_cycles, flight_cycles, launch_cycles, words
+from meshrt.program.model import DTYPE_BYTES
 from meshrt.target import Target
 
 
@@ -26,41 +29,73 @@ def exchange_cycles(way: Sequence[ShardType], grid: tuple[int, int], target: Tar
     return sum(_stage(old, new, grid, target) for old, new in pairwise(way))
 
 
-def diagonal_cycles(source: ShardType, side: int, target: Target) -> int:
+def diagonal_cycles(source: ShardType, site: Site) -> int:
     """Cycles until tiles and elements have changed places on a square grid, before any exchange."""
-    n = words(elements(source), source.dtype, target.word_bytes)
-    move = element_cycles(target, "move", elements(source), source.dtype)
-    if side == 1:
+    n, move = site.words(elements(source), source.dtype), site.move(elements(source), source.dtype)
+    if site.width == 1:
         return move
+    shifting = site.round + 2 * site.launch
+    sending = shifting + 3 * site.branch + 2 * site.launch
     # The PE on the diagonal sends each tile twice over its RAMP.
-    step = target.loop_cycles + 2 * launch_cycles(target, True) + 2 * n + flight_cycles(target, 2)
-    step += 4 * _wait(target) + 2 * target.branch_cycles + 2 * target.issue_cycles
-    return 2 * move + side * step
+    sent = max(sending + n, shifting + 2 * n)
+    now = site.until(sending, sent) + site.branch
+    step = site.until(now, sent + site.flight(min(site.width - 1, 2))) + 2 * site.settled
+    return 2 * move + site.width * step
 
 
-def turn_cycles(before: ShardType, after: ShardType, grid: tuple[int, int], target: Target) -> int:
-    """Cycles of the turning stage."""
-    width, height = grid
-    n = words(elements(before), before.dtype, target.word_bytes)
-    tile = element_cycles(target, "move", elements(before), before.dtype)
-    fill = element_cycles(target, "move", elements(after), after.dtype)
-    # What a column keeps of a tile: of A the part that is the column's, of B what a row has in common with it.
-    kept_a = min(before.y.tile, after.x.tile)
-    listed = not (along(before, "x").in_stretches and along(after, "y").in_stretches)
-    if listed:
-        pick = _listed_pick(target, after.y.tile * kept_a, before.dtype)
-    else:
-        pick = element_cycles(target, "move", kept_a * min(before.x.tile, after.y.tile), before.dtype)
-    # A pivot sends up, then down; one at the edge, or in a line of two, only once. It receives from the others.
-    pivots = most_pivots(along(before, "y").once(), along(after, "x"))
-    sends = min(2, height - 1)
-    step = tile + (sends + pivots - 1) * (launch_cycles(target, False) + n)
-    step += pivots * (pick + (5 + 2 * sends) * target.branch_cycles + (target.loop_cycles if pivots > 1 else 0))
-    if width > 1:
-        step += target.loop_cycles + 2 * launch_cycles(target, True) + 2 * _wait(target) + target.issue_cycles
-        step += target.branch_cycles
-    passing = (2 * target.ramp_cycles + target.hop_cycles + 1) * (height - 1)
-    return fill + (tile if width > 1 else 0) + width * step + passing
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Colors in a router, hops and stages of the critical path."""
+
+    colors: int
+    hops: int
+    stages: int
+
+
+def exchange_paths(
+    ways: Sequence[Sequence[ShardType]],
+    site: Site,
+    over_ring: Sequence[str] = (),
+    over_chain: Sequence[str] = (),
+) -> Paths:
+    """Those of the stages of ``ways``, and of P steps of a transposition on rings and chains along these axes."""
+    rings, spreads, hops, stages = set(over_ring), 0, 0, 0
+    extents = {"x": site.width, "y": site.height}
+    for source, result in (stage for way in ways for stage in pairwise(way)):
+        axis = changed_axis(source, result)
+        old, new = along(source, axis), along(result, axis)
+        match scheme(old, new):
+            case "spread":
+                spreads += 1
+                hops += max(abs(old.start - new.start), abs(new.stop - 1 - old.start))
+                stages += 1
+            case "pull" | "push":
+                rings.add(axis)
+                hops += 2 * (extents[axis] - 1)
+                stages += extents[axis] - 1
+    for axis in over_ring:
+        hops += 2 * extents[axis]
+        stages += extents[axis]
+    for axis in over_chain:
+        across = site.width if axis == "y" else site.height
+        hops += across * (extents[axis] - 1)
+        stages += across * (extents[axis] - 1)
+    colors = spreads + sum(min(extents[axis], 3) for axis in rings if extents[axis] > 1)
+    colors += sum(2 * min(extents[axis] - 1, 2) for axis in over_chain)
+    return Paths(colors, hops, stages)
+
+
+def relayout_estimate(op: Operation, site: Site, cycles: int, held: int, paths: Paths) -> Estimate:
+    """The prediction of a relayout whose stages take ``cycles`` and hold ``held`` bytes, those of the ends included."""
+    source, result = (shard_of(value) for value in (op.operands[0], op.result))
+    if source.dtype != result.dtype:
+        narrow, wide = sorted((source, result), key=lambda shard: DTYPE_BYTES[shard.dtype])
+        # Rounded before it moves, or widened behind.
+        cycles += site.move(
+            elements(source if narrow is result else result), narrow.dtype if narrow is result else wide.dtype
+        )
+    ends = elements(source) * DTYPE_BYTES[source.dtype] + elements(result) * DTYPE_BYTES[result.dtype]
+    return Estimate(cycles, max(0, held - ends), paths.colors, paths.hops, paths.stages)
 
 
 def _wait(target: Target) -> int:
@@ -93,8 +128,12 @@ def _stage(source: ShardType, result: ShardType, grid: tuple[int, int], target: 
             return fill + copy + listing + steps + pick
         case "push" if length > 1:
             flight = flight_cycles(target, 2) + words(elements(result), dtype, target.word_bytes)
-            # A tile that comes while one PE alone still picks has flown already when it is received.
-            longer = listing + pick if listing else max(0, pick - flight_cycles(target, 2))
+            # A tile that comes while one PE alone still picks has flown already when it is received; where only one
+            # ever picks, a word that it sends hides a wake-up, too.
+            hidden = flight_cycles(target, 2)
+            if old.once().layout.parts == 1:
+                hidden += min(words(elements(result), dtype, target.word_bytes), _wait(target))
+            longer = listing + pick if listing else max(0, pick - hidden)
             steps = (length - 1) * _ring_step(target, flight) + _picks(new, old, length) * longer
             return 3 * fill + listing + pick + steps
     return fill + listing + pick

@@ -26,10 +26,11 @@ from dataclasses import replace
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
+from meshc.kernels.estimate import Estimate, Site
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_cost import diagonal_cycles, exchange_cycles
+from meshc.kernels.relayout_cost import diagonal_cycles, exchange_cycles, exchange_paths, relayout_estimate
 from meshc.kernels.relayout_exchange import follow, on_the_wire, wire_types
 from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes, turn_bytes
 from meshc.kernels.relayout_plan import exchanges
@@ -58,11 +59,16 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     check_bytes(op, target, needed)
 
 
-def cycles(op: Operation, width: int, height: int, target: Target) -> int:
-    """Predicted cycles of the operation on that grid."""
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: the transposition, and what is left to exchange."""
     source, result = wire_types(op)
-    rest = exchange_cycles(exchanges(_swapped(source), result), (width, height), target)
-    return diagonal_cycles(source, width, target) + rest
+    swapped = _swapped(source)
+    way = exchanges(swapped, result)
+    cycles = diagonal_cycles(source, site)
+    cycles += exchange_cycles(way, (site.width, site.height), site.target)
+    held = max(turn_bytes(source, 4, swapped), exchange_bytes(way))
+    paths = exchange_paths([way], site, over_ring=("x", "y"))
+    return relayout_estimate(op, site, cycles, held, paths)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -120,4 +126,5 @@ KERNEL = Kernel(
     emit,
     applies,
     check=check,
+    estimate=estimate,
 )

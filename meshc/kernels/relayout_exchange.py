@@ -28,10 +28,11 @@ from itertools import pairwise
 from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
+from meshc.kernels.estimate import Estimate, Site
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_cost import exchange_cycles
+from meshc.kernels.relayout_cost import exchange_cycles, exchange_paths, relayout_estimate
 from meshc.kernels.relayout_limits import check_bytes, check_rectangles, exchange_bytes
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, every, list_places, listed, pick, stretch
 from meshc.kernels.relayout_plan import Held, along, changed_axis, exchanges, scheme
@@ -54,9 +55,12 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     check_bytes(op, target, {"exchange": exchange_bytes(exchanges(*wire_types(op)))})
 
 
-def cycles(op: Operation, width: int, height: int, target: Target) -> int:
-    """Predicted cycles of the operation on that grid."""
-    return exchange_cycles(exchanges(*wire_types(op)), (width, height), target)
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: the stages follow one another."""
+    source, result = wire_types(op)
+    way = exchanges(source, result)
+    cycles = exchange_cycles(way, (site.width, site.height), site.target)
+    return relayout_estimate(op, site, cycles, exchange_bytes(way), exchange_paths([way], site))
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -251,4 +255,5 @@ KERNEL = Kernel(
     emit,
     applies,
     check=check,
+    estimate=estimate,
 )

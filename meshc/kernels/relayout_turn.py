@@ -26,10 +26,11 @@ from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.chain import Segment, chain_broadcast
+from meshc.kernels.estimate import Estimate, Site
 from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
-from meshc.kernels.relayout_cost import exchange_cycles, turn_cycles
+from meshc.kernels.relayout_cost import exchange_cycles, exchange_paths, relayout_estimate
 from meshc.kernels.relayout_exchange import exchange, follow, on_the_wire, wire_types
 from meshc.kernels.relayout_limits import (
     check_bytes,
@@ -40,6 +41,7 @@ from meshc.kernels.relayout_limits import (
 )
 from meshc.kernels.relayout_pick import Ends, Listed, Stretch, Strides, list_places, listed, pick, stretch
 from meshc.kernels.relayout_plan import Held, along, exchanges, most_pivots, with_axis
+from meshc.kernels.relayout_turn_pace import turn_cycles
 from meshc.kernels.ring import logical_position, physical, ring
 from meshrt.program.expr import Expr, Name, as_expr, minimum, select
 from meshrt.target import Target
@@ -64,14 +66,17 @@ def check(op: Operation, width: int, height: int, target: Target | None) -> None
     check_bytes(op, target, needed)
 
 
-def cycles(op: Operation, width: int, height: int, target: Target) -> int:
-    """Predicted cycles of the operation on that grid."""
+def estimate(op: Operation, site: Site) -> Estimate:
+    """The prediction: a first exchange along y, the turn, and what is left to exchange."""
     source, result = wire_types(op)
     before, after = turning_point(source, result)
-    grid = width, height
-    blocked = exchange_cycles([source, before], grid, target) if before != source else 0
-    rest = exchange_cycles(exchanges(after, result), grid, target)
-    return blocked + turn_cycles(before, after, grid, target) + rest
+    grid = site.width, site.height
+    ways = [[source, before] if before != source else [source], exchanges(after, result)]
+    cycles = turn_cycles(before, after, site) + sum(exchange_cycles(way, grid, site.target) for way in ways)
+    blocked = along(before, "x").in_stretches and along(after, "y").in_stretches
+    held = [turn_bytes(before, 3, after) + listed_bytes(blocked, after, "y"), *map(exchange_bytes, ways)]
+    paths = exchange_paths(ways, site, over_ring=("x",), over_chain=("y",))
+    return relayout_estimate(op, site, cycles, max(held), paths)
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -197,4 +202,5 @@ KERNEL = Kernel(
     applies,
     rank=1,
     check=check,
+    estimate=estimate,
 )

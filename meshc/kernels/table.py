@@ -14,13 +14,13 @@ from meshc.kernels.lowering import Lowering, Section, Weight, tensor_shape
 from meshrt.program.expr import Expr, ExprLike, Name, select
 
 
-def chunking(lowering: Lowering, block: int, inner: int) -> tuple[int, int]:
+def chunking(chunk_elements: int, block: int, inner: int) -> tuple[int, int]:
     """(chunks, rows per chunk) in which a block of ``block`` rows of ``inner`` elements rides the ring.
 
-    A chunk is long enough to cover a vector set-up many times and small beside the SRAM. Equal
-    chunks without padding are preferred to fewer ones.
+    Of about ``chunk_elements`` at most: long enough to cover a vector set-up many times, and small
+    beside the SRAM. Equal chunks without padding are preferred to fewer ones.
     """
-    wanted = min(block, max(1, ceil_div(block * inner, lowering.chunk_elements)))
+    wanted = min(block, max(1, ceil_div(block * inner, chunk_elements)))
     count = next((c for c in range(wanted, min(2 * wanted, block) + 1) if block % c == 0), wanted)
     chunk = ceil_div(block, count)
     return ceil_div(block, chunk), chunk
@@ -35,7 +35,7 @@ def place_table(
     stop = total if stop is None else stop
     over_y = Block(stop - start, lowering.height)
     inner = features.tile
-    count, chunk = chunking(lowering, over_y.tile, inner)
+    count, chunk = chunking(lowering.chunk_elements, over_y.tile, inner)
     matrix = lowering.matrix(weight, order, over_y, start, stop)
 
     def indices(e: list[Expr]) -> Sequence[ExprLike]:

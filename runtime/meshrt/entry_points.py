@@ -11,7 +11,9 @@ plug-in declares its own in the same way::
 
 from __future__ import annotations
 
+import functools
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from importlib.metadata import entry_points as installed_entry_points
 from pathlib import Path
@@ -57,10 +59,16 @@ def _declared(pyproject: Path, group: str) -> list[EntryPoint]:
     """The entry points of a checkout; none where the file is another project's or is not there."""
     if not pyproject.is_file():
         return []
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+    project = _project(pyproject, pyproject.stat().st_mtime_ns)
     if project.get("name") != DISTRIBUTION:
         return []
     return [EntryPoint(name, value, group) for name, value in project.get("entry-points", {}).get(group, {}).items()]
+
+
+@functools.lru_cache(maxsize=8)
+def _project(pyproject: Path, changed: int) -> Mapping[str, Any]:
+    """What a ``pyproject.toml`` says of its project; read again when it was ``changed``."""
+    return tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
 
 
 def _installed(group: str, *, without_own: bool) -> list[EntryPoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -192,3 +193,9 @@ def test_ctrl_c_leaves_the_text_and_the_terminal(tmp_path):
     assert text.endswith("\n")
     ids = [int(word) for word in text.split()]
     assert 10 < len(ids) < 99_999 and ids == [(4 + i) % 10 for i in range(len(ids))]
+
+
+def test_what_writes_is_proven_for_every_prompt_and_seed(writing_build, capsys):
+    assert status_of_line(["check", str(writing_build)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"run to their end for all values of its scalars \([23] classes\); ", out)

@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tests.kernels.transposed_program import Transposed
 
 from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.estimate import Site
@@ -21,6 +20,7 @@ from meshrt.target import load_target
 from meshrt.target.model import Rates
 from tests.kernels.gemm_program import Product
 from tests.kernels.harness import Graph, assert_near, run_graph
+from tests.kernels.transposed_program import Transposed
 from tests.meshrt.naive_interpreter import Interpreter
 
 GEMM = ["gemm.all_gather", "gemm.cannon", "gemm.ring", "gemm.summa"]

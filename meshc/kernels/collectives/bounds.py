@@ -1,4 +1,4 @@
-"""Energy of the best pre-order tree of each depth, and what no reduction along a line beats (HPDC'24).
+"""Energy of the best pre-order tree of each depth, and the bound that the paper's model draws from it (HPDC'24).
 
 A pre-order tree over r PEs in a line has its root at an end; the message of its last child's s PEs
 passes the r - s PEs before them. With d messages at most in a row the least energy,
@@ -6,8 +6,9 @@ in hops of one word, is::
 
     e(r, d) = min(e(r, d - 1), min over s of e(s, d - 1) + e(r - s, d) + r - s)
 
-No reduction of B words over P PEs ends before the least over d of B e(P, d) / (P - 1) + P - 1 +
-d (2 T_R + 1), whatever its pattern: that is what :func:`lower_bound` gives.
+The model's lower bound for B words over P PEs is the least over d of B e(P, d) / (P - 1) + P - 1 +
+d (2 T_R + 1): every link carries its share, then comes the way. A program may end sooner where words are under way on
+some links while others carry theirs: a star of 8 PEs and one word takes 12 cycles, and its bound is 16.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def least_energy_tree(length: int, depth: int) -> Plan:
 
 
 def lower_bound(length: int, words: int, ramp_cycles: int = 2, hop_cycles: int = 1) -> float:
-    """Cycles below which no reduction of so many words along a line ends, in the paper's model."""
+    """The paper's bound for a reduction of so many words along a line, in cycles."""
     if length == 1:
         return 0.0
     stage = 2 * ramp_cycles + 1

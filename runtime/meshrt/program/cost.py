@@ -29,6 +29,7 @@ taken after :func:`launch_cycles`, the others follow one every :func:`word_perio
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, gcd, prod
@@ -117,6 +118,11 @@ def element_events(cost: str, elements: int, dtype: str) -> dict[str, int]:
     return {**launch_events(False), _ELEMENT_CAUSE[cost].format(dtype=dtype): elements}
 
 
+#: Cost models ask for the same few prices for every step of a loop.
+_remember = functools.lru_cache(maxsize=4096)
+
+
+@_remember
 def element_cycles(target: Target, cost: str, elements: int, dtype: str) -> int:
     """Cycles of :func:`element_events`."""
     return price(target, element_events(cost, elements, dtype))
@@ -171,6 +177,7 @@ def gemm_events(batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, 
     }
 
 
+@_remember
 def gemm_cycles(
     target: Target, batch: int, m: int, k: int, n: int, c_dtype: str, a_dtype: str, vector: str = "m"
 ) -> int:
@@ -190,6 +197,7 @@ def launch_events(asynchronous: bool) -> dict[str, int]:
     return {"issue_cycles": 1, "vector_setup_cycles": 1, "vector_issue_cycles": 1}
 
 
+@_remember
 def launch_cycles(target: Target, asynchronous: bool) -> int:
     """Cycles of :func:`launch_events`."""
     return price(target, launch_events(asynchronous))
@@ -206,6 +214,7 @@ def fabric_events(opcode: str, elements: int, dtype: str, asynchronous: bool) ->
     return {**launch_events(asynchronous), **added}
 
 
+@_remember
 def word_period(target: Target, cost: str, dtype: str) -> int:
     """Cycles from one word to the next of a receive (``move``) or of a combining one (``add``)."""
     return max(

@@ -27,8 +27,9 @@ from meshrt.engines.batched.critical import (
     send_events,
     travel,
 )
+from meshrt.engines.batched.links import occupy
 from meshrt.engines.batched.mailbox import add_work, copy_message, fail, free_message, new_node
-from meshrt.engines.batched.receive import deliver, end_move, make_room, release, taken_time
+from meshrt.engines.batched.receive import deliver, end_move, joins_queue, make_room, release, taken_time
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_EXITS,
@@ -43,7 +44,6 @@ from meshrt.engines.batched.records import (
     B_PES,
     B_STACK,
     BLOCKING,
-    C_CONTENDED,
     C_ERROR,
     C_HOST_OUT,
     C_LAST_HOPS,
@@ -63,8 +63,10 @@ from meshrt.engines.batched.records import (
     ERROR_ROUTE_RACE,
     F_BEFORE,
     F_CHUNK,
+    F_ELEMENTS,
     F_ENTERED,
     F_OWN,
+    F_PART,
     F_PASSED,
     F_ROOM_HEAD,
     F_SINCE,
@@ -74,9 +76,6 @@ from meshrt.engines.batched.records import (
     K_SIZE,
     K_TAIL,
     K_WORDS,
-    L_BUSY,
-    L_END,
-    L_FIRST,
     L_SIZE,
     L_WORDS,
     M_ADDR,
@@ -136,29 +135,6 @@ from meshrt.engines.batched.records import (
     X_VALUES,
     ZERO,
 )
-
-
-@inline
-def occupy(r, link, first, last, words, per_cycle):
-    """Cycles that a message loses on a link which it would use from ``first`` to ``last``."""
-    start, end = r[link + L_FIRST], r[link + L_END]
-    r[link + L_WORDS] += words
-    if first >= end:
-        r[link + L_FIRST] = first
-        r[link + L_END] = last + 1
-        r[link + L_BUSY] = words
-        return 0
-    if last < start:
-        return 0
-    begin = min(start, first)
-    room = max(end, last + 1) - begin
-    needed = (r[link + L_BUSY] + words + per_cycle - 1) // per_cycle
-    lost = max(0, needed - room)
-    r[C_CONTENDED] += lost
-    r[link + L_FIRST] = begin
-    r[link + L_END] = max(end, last + 1 + lost)
-    r[link + L_BUSY] += words
-    return lost
 
 
 @internal
@@ -297,7 +273,13 @@ def branch(r, m, depth, router, port, first, last, distance):
 def arrive(r, memory, m, words, router, f, first, last, distance, send, ends):
     """Message m reaches the PE of a router; gives the send record, and when the sender's last word had room."""
     link = r[A_PES] + router * E_SIZE + E_RAMP_OUT
-    lost = occupy(r, link, first, last, words, r[X_RAMP_WORDS])
+    if joins_queue(r, m, f):
+        # Until a move takes them, no more words come over the RAMP than a queue holds, and none past earlier ones.
+        early = ZERO if r[f + F_ELEMENTS] != 0 or r[f + F_PART] != 0 else min(words, r[X_QUEUE_WORDS])
+        lost = occupy(r, link, first, first + early - 1, early, r[X_RAMP_WORDS]) if early > 0 else ZERO
+        r[link + L_WORDS] += words - early
+    else:
+        lost = occupy(r, link, first, last, words, r[X_RAMP_WORDS])
     if r[X_EVENTS] == 1:
         to, ramp = scratch_events(r, FIRST_HERE), r[X_RAMP]
         way_events(r, m, to, first + min(lost, 1) + ramp, last + lost + ramp, distance, ZERO + 1)

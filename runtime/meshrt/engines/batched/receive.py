@@ -34,6 +34,7 @@ from meshrt.engines.batched.critical import (
     send_events,
     slot_events,
 )
+from meshrt.engines.batched.links import occupy
 from meshrt.engines.batched.mailbox import (
     add_work,
     copy_message,
@@ -64,6 +65,7 @@ from meshrt.engines.batched.records import (
     E_CLOCK,
     E_HOPS,
     E_ON,
+    E_RAMP_OUT,
     E_ROW,
     E_SIZE,
     E_STAGES,
@@ -95,6 +97,7 @@ from meshrt.engines.batched.records import (
     G_WORDS,
     I32,
     IDLE,
+    L_WORDS,
     M_ADDR,
     M_COLOR,
     M_DISTANCE,
@@ -143,6 +146,9 @@ from meshrt.engines.batched.records import (
     W_SEND,
     W_TARGET,
     X_EVENTS,
+    X_QUEUE_WORDS,
+    X_RAMP,
+    X_RAMP_WORDS,
     X_VALUES,
     X_WAKEUP,
     ZERO,
@@ -326,10 +332,21 @@ def settle(r, f, p, pe, g, direct, words, ends, a_first, a_last, hops, stages, r
     handle = r[g + G_HANDLE]
     c_first = max(start, a_first)
     c_last = max(c_first + (words - 1) * period, a_last)
+    lost = ZERO
+    if direct == 0 and words > r[X_QUEUE_WORDS]:
+        # Words that waited on their way come over the RAMP as they are taken, beside those of other moves.
+        rest = words - r[X_QUEUE_WORDS]
+        ramp = r[A_PES] + pe * E_SIZE + E_RAMP_OUT
+        begins = c_first + r[X_QUEUE_WORDS] - r[X_RAMP]
+        lost = occupy(r, ramp, begins, max(begins + rest - 1, c_last - r[X_RAMP]), rest, r[X_RAMP_WORDS])
+        # They were counted as they came.
+        r[ramp + L_WORDS] -= rest
+        c_last += lost
     alone = start + (words - 1) * period
     own_hops, own_stages = r[p + P_HOPS], r[p + P_STAGES]
     if r[X_EVENTS] == 1:
         take_events(r, p, g, words, c_first + (words - 1) * period, a_first, a_last, hops, stages)
+        r[scratch_events(r, LAST_TAKEN) + WAITED] += lost
     if c_last > alone or (a_last == alone and shorter(stages + 1, hops, own_stages, own_hops)):
         own_hops, own_stages = hops, stages + 1
     if c_last > alone and handle == BLOCKING:
@@ -471,12 +488,19 @@ def make_room(r, memory, f):
 
 
 @inline
+def joins_queue(r, m, f):
+    """Whether message m, which comes to channel f of a PE now, is not exactly what a move waits for."""
+    p = r[f + F_POST_HEAD]
+    return p == 0 or r[f + F_ELEMENTS] != 0 or r[f + F_PART] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]
+
+
+@inline
 def deliver(r, memory, m, words, f, first, last, hops):
     """Message m has come to channel f of a PE: its first word at ``first``, its last at ``last``, over so many hops."""
     r[f + F_ENTERED] += words
     p = r[f + F_POST_HEAD]
     direct = m
-    if p == 0 or r[f + F_ELEMENTS] != 0 or r[f + F_PART] != 0 or r[r[p + P_GROUP] + G_N] != r[m + M_N]:
+    if joins_queue(r, m, f):
         # Nobody waits for exactly this message, so a copy of it joins the queue.
         copy = copy_message(r, memory, m, first, last, hops)
         if r[X_EVENTS] == 1:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from meshrt.compiled import inline
-from meshrt.engines.batched.fabric import occupy
 from meshrt.engines.batched.launch import begin
+from meshrt.engines.batched.links import occupy
 from meshrt.engines.batched.receive import shorter, taken_time
 from meshrt.engines.batched.records import (
     A_METRICS,

@@ -12,8 +12,11 @@ from meshrt.engines.loading.codes import RAMP, SIDES
 from meshrt.engines.reference.core import counts
 from meshrt.engines.reference.core import records as rec
 from meshrt.engines.reference.core.arithmetic import calculate
+from meshrt.engines.reference.core.branching import branch, can_branch
+from meshrt.engines.reference.core.faults import disturb
 from meshrt.engines.reference.core.operands import D_SIZE, SCRATCH
 from meshrt.engines.reference.core.pes import run_pe
+from meshrt.engines.reference.core.receiving import take_through
 from meshrt.engines.reference.core.routers import settle
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowered
@@ -70,15 +73,17 @@ class State:
         configs = self.tables["channels"][:, rec.F_CONFIG]
         routed = np.flatnonzero(configs)
         ports, outputs = (configs[routed] & 7) - 1, configs[routed] >> 3
-        multicast = (outputs & (outputs - 1)) != 0
-        self.routes[routed] = 2 * (routed * rec.QUEUES + ports) + multicast
+        several = (outputs & (outputs - 1)) != 0
+        branches = several.copy()
         self.queues[routed, ports, rec.Q_ROUTE] |= outputs.astype(np.int32)
         flat, shift = self.queues.reshape(-1, self.queues.shape[2]), int(self.header[rec.B_SHIFT])
         for output in range(rec.FROM_PE):
-            channels = routed[multicast & (outputs >> output & 1 != 0)]
-            routers, colors = channels >> shift, channels & (1 << shift) - 1
+            routers, colors = routed >> shift, routed & (1 << shift) - 1
             behind = self.tables["ahead"][routers * rec.LINKS + output, 0] + colors * rec.QUEUES
-            flat[behind[behind >= 0], rec.Q_ROUTE] |= rec.TELL
+            goes = outputs >> output & 1 != 0
+            branches |= goes & (behind < 0)
+            flat[behind[goes & several & (behind >= 0)], rec.Q_ROUTE] |= rec.TELL
+        self.routes[routed] = 2 * (routed * rec.QUEUES + ports) + branches
 
     def answer(self, key: Sequence[int], value: int) -> None:
         """Enter what compiled code asked for in the table of costs, which is never more than half full."""
@@ -260,7 +265,15 @@ def make_state(
         rec.H_TURN_FREE: 1,
         rec.H_NODE_FREE: 1,
     }
-    functions = {rec.P_CALCULATE: calculate, rec.P_RUN_PE: run_pe, rec.P_SETTLE: settle}
+    functions = {
+        rec.P_CALCULATE: calculate,
+        rec.P_RUN_PE: run_pe,
+        rec.P_SETTLE: settle,
+        rec.P_TAKE_THROUGH: take_through,
+        rec.P_CAN_BRANCH: can_branch,
+        rec.P_BRANCH: branch,
+        rec.P_DISTURB: disturb,
+    }
     for number, function in functions.items():
         header[number] = function.address
     header[rec.P_SELF] = arena.ctypes.data

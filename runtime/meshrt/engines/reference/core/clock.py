@@ -12,7 +12,6 @@ from meshrt.engines.loading.codes import BF16, F16
 from meshrt.engines.pointers import call_at, first_bit, i32_at, i64_at
 from meshrt.engines.reference.core.ahead import FAR, NEAR, ask_for_pes, ask_for_queue, ask_for_way
 from meshrt.engines.reference.core.calendar import come_near, due, next_pe, push_event, soonest
-from meshrt.engines.reference.core.moves import begin_out, take, take_through
 from meshrt.engines.reference.core.queues import (
     append,
     arrive,
@@ -23,6 +22,7 @@ from meshrt.engines.reference.core.queues import (
     new_word,
     queue_at,
 )
+from meshrt.engines.reference.core.receiving import take
 from meshrt.engines.reference.core.records import (
     A_ACTIVE,
     A_AGAIN,
@@ -81,6 +81,7 @@ from meshrt.engines.reference.core.records import (
     P_RUN_PE,
     P_SELF,
     P_SETTLE,
+    P_TAKE_THROUGH,
     P_WORDS,
     PAUSED,
     Q_THERE,
@@ -107,6 +108,7 @@ from meshrt.engines.reference.core.records import (
     ZERO,
 )
 from meshrt.engines.reference.core.routes import turn_routes
+from meshrt.engines.reference.core.sending import begin_out
 from meshrt.engines.reference.core.shadow import seal
 
 LOW = 0xFFFFFFFF
@@ -225,7 +227,7 @@ def stream_words(r, time):
         if r[v + V_FULL] != 0:
             call_at(r[P_SETTLE], r[P_SELF], (channel >> r[B_SHIFT]) * LINKS + FROM_PE, time)
         if r[f + F_TRIED] != time + 1:
-            take_through(r, channel, time)
+            call_at(r[P_TAKE_THROUGH], r[P_SELF], channel, time)
         if r[H_STATUS] != FINISHED:
             return False
     return True

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshrt.compiled import inline, internal
-from meshrt.engines.pointers import i64_at
+from meshrt.compiled import called_by_address, inline, internal
+from meshrt.engines.pointers import call_at, i64_at
 from meshrt.engines.reference.core.held import halfword_of, width_of
-from meshrt.engines.reference.core.operands import COUNT, DIMS, DTYPE, EXTENT, SIZE, STRIDE, is_view
-from meshrt.engines.reference.core.queues import fail
+from meshrt.engines.reference.core.operands import (
+    COUNT,
+    DIMS,
+    DTYPE,
+    EXTENT,
+    SIZE,
+    STRIDE,
+    is_view,
+)
+from meshrt.engines.reference.core.queues import fail, free_word
 from meshrt.engines.reference.core.records import (
     A_FAULTS,
     A_PES,
@@ -22,9 +30,12 @@ from meshrt.engines.reference.core.records import (
     E_CLOCK,
     E_SIZE,
     ERROR_SHORT,
+    H_TIME,
     HALTED,
     I_COUNT,
     LOST,
+    P_DISTURB,
+    P_SELF,
     P_WORDS,
     SHORT,
     STUCK,
@@ -67,9 +78,17 @@ def is_halted(r, pe, time):
     return r[B_FAULTS] != 0 and fault_of(r, HALTED, pe, time) >= 0
 
 
-@internal
-def disturb(r, word, link, time):
-    """What happens once to a word on a link: damage, or (True) its loss."""
+@inline
+def is_lost(r, word, link):
+    """Whether a word that goes over a link in this cycle does not arrive; a fault may damage it as well."""
+    return call_at(r[P_DISTURB], r[P_SELF], word, link) != 0
+
+
+@called_by_address
+def disturb(header_at, word, link):
+    """What happens once to a word on a link: damage, or (1) its loss, and it is free."""
+    r = i64_at(header_at)
+    time = r[H_TIME]
     z = fault_of(r, DAMAGED, link, time)
     if z >= 0:
         r[z + Z_KIND] = 0
@@ -77,8 +96,9 @@ def disturb(r, word, link, time):
     z = fault_of(r, LOST, link, time)
     if z >= 0:
         r[z + Z_KIND] = 0
-        return True
-    return False
+        free_word(r, word)
+        return ZERO + 1
+    return ZERO
 
 
 @internal

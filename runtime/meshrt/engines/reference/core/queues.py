@@ -277,8 +277,7 @@ def overflow(r, number, word):
 def set_off(r, link, color, word, hops, arrival):
     """A word sets off over a link to the queue behind it, where it arrives in a later cycle."""
     number = queue_behind(r, link, color)
-    if append(r, number, word, hops):
-        r[link_at(r, link) + L_FULL] |= 1 << color
+    r[link_at(r, link) + L_FULL] |= np.int64(append(r, number, word, hops)) << color
     slot = arrival & (r[B_WHEEL] - 1)
     count = r[r[A_WHEEL_COUNTS] + slot]
     r[r[A_WHEEL] + slot * r[B_SLOT] + count] = number

@@ -294,7 +294,7 @@ H_MOST = 32  # the most words that ever existed at once
 # .. arrays of their own:
 P_QUEUES, P_ROUTES, P_WORDS, P_FREE, P_MEMORY, P_SCRATCH, P_IMMEDIATES, P_COSTS, P_SELF = range(81, 90)
 # .. addresses of compiled functions:
-P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
+P_CALCULATE, P_RUN_PE, P_SETTLE, P_TAKE_THROUGH, P_CAN_BRANCH, P_BRANCH, P_DISTURB = range(90, 97)
 # .. sizes:
 (
     B_PES,
@@ -314,7 +314,7 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
     B_SHIFT,
     B_FAULTS,
     B_RUNS,
-) = range(93, 110)
+) = range(97, 114)
 # .. and the target's and the run's numbers:
 (
     X_QUEUE_WORDS,
@@ -336,7 +336,7 @@ P_CALCULATE, P_RUN_PE, P_SETTLE = range(90, 93)
     X_CHECKED,
     X_LISTENS,  # whether compiled code comes back when a message has come to the host
     X_MAX_CYCLES,
-) = range(110, 129)
+) = range(114, 133)
 HEADER_SIZE = 136
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.

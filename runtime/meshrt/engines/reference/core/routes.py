@@ -55,13 +55,16 @@ def set_route(r, channel, config):
         q[old] = q[old] & TELL
     new, outputs = queue_at(r, channel, port) + Q_ROUTE, config >> 3
     q[new] = q[new] & TELL | flags | outputs
-    several = outputs & (outputs - 1) != 0
-    i32_at(r[P_ROUTES])[channel] = 2 * (channel * QUEUES + port) + (1 if several else 0)
-    while several and outputs != 0:
-        behind = queue_behind(r, router * LINKS + first_bit(outputs), color)
-        if behind >= 0:
+    branches = outputs & (outputs - 1) != 0
+    rest = outputs
+    while rest != 0:
+        behind = queue_behind(r, router * LINKS + first_bit(rest), color)
+        if behind < 0:
+            branches = True
+        elif outputs & (outputs - 1) != 0:
             q[behind * r[B_QUEUE] + Q_ROUTE] |= TELL
-        outputs &= outputs - 1
+        rest &= rest - 1
+    i32_at(r[P_ROUTES])[channel] = 2 * (channel * QUEUES + port) + (1 if branches else 0)
     r[f + F_CONFIG] = config
 
 
