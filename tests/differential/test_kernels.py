@@ -94,7 +94,8 @@ def test_gemm_ring(parts, schedule, dtype, record_property):
 SIZES = ((4, 1, 16), (9, 1, 5), (4, 4, 33), (16, 1, 64))
 #: Messages longer than the queues on their way, that come while another one is taken over the same links.
 EARLY = {
-    *((name, (4, 4, 33), "f32") for name in ("all_reduce.chain_two_sided", "all_reduce.tree", "all_reduce.two_phase")),
+    ("all_reduce.tree", (4, 4, 33), "f32"),
+    ("all_reduce.two_phase", (4, 4, 33), "f32"),
     ("reduce.two_phase", (16, 1, 64), "f32"),
     ("reduce.two_phase", (16, 1, 64), "f16"),
     ("reduce.tree", (16, 1, 64), "f16"),
@@ -112,10 +113,10 @@ def test_collectives(name, size, dtype, record_property):
     program = collective_program(width, height, TINY, body, elements, dtype)
     pair = run_kernel(program, TINY, {"data": matrix(3, "f32", height, width, elements)})
     title = f"{name} of {elements} {dtype} on {width} x {height}:"
-    if (name, size, dtype) in EARLY and not pair.differences() and not pair.comparison(title).within:
-        pytest.xfail(
-            f"the batched engine takes words that come early for too many or too few; {pair.comparison(title)}"
-        )
+    if (name, size, dtype) in EARLY:
+        assert not pair.differences()
+        assert not pair.comparison(title).within, "it is within the tolerance now: take it off the list"
+        pytest.xfail(f"the batched engine misjudges words that come early; {pair.comparison(title)}")
     hold_together(pair, record_property, title)
 
 
