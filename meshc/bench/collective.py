@@ -14,8 +14,8 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.builder import MeshBuilder
 from meshc.kernels.collectives.line import whole
 from meshc.kernels.collectives.pace import Payload
-from meshc.kernels.collectives.registry import Choice, choose, collectives
-from meshc.kernels.estimate import Estimate
+from meshc.kernels.collectives.registry import Choice, choose, collective, collectives
+from meshc.kernels.estimate import Estimate, Scaling
 from meshc.standalone.region import assemble
 from meshrt.diagnostics import MeshError
 from meshrt.program.expr import Name
@@ -80,6 +80,10 @@ class RowCollective:
     def preparation(self, target: Target) -> int:
         """Nothing comes before."""
         return 0
+
+    def scaling(self) -> Scaling | None:
+        """As the collective declares."""
+        return collective(self.algorithm).scaling
 
     def estimate(self, target: Target) -> Estimate | None:
         """The algorithm's own prediction."""

@@ -12,7 +12,7 @@ from meshc.bench.bounds import Bounds, product_bounds
 from meshc.bench.workload import ramp
 from meshc.dialects.layout import Block
 from meshc.dialects.tile import DTYPE_POLICY
-from meshc.kernels.estimate import Estimate, Site
+from meshc.kernels.estimate import Estimate, Scaling, Site
 from meshc.kernels.registry import kernels
 from meshc.standalone.product import Product
 from meshrt.program.cost import element_cycles
@@ -61,6 +61,10 @@ class Gemm:
         (width, height), (m, k, _) = self.grid, self.size
         tile = Block(m, height).tile * Block(k, width).tile
         return element_cycles(target, "move", tile, DTYPE_POLICY[self.dtype][0])
+
+    def scaling(self) -> Scaling | None:
+        """As the kernel declares."""
+        return kernels()[self.algorithm].scaling
 
     def estimate(self, target: Target) -> Estimate | None:
         """The kernel's own prediction."""

@@ -16,7 +16,7 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.collectives.collective import Parameters
 from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.registry import collective, collectives
-from meshc.kernels.estimate import Estimate
+from meshc.kernels.estimate import Estimate, Scaling
 from meshc.standalone.gemv_chain import GemvChain
 from meshrt.diagnostics import MeshError
 from meshrt.program.model import Program
@@ -66,6 +66,10 @@ class Gemv:
     def preparation(self, target: Target) -> int:
         """Everything lies where it is needed."""
         return 0
+
+    def scaling(self) -> Scaling | None:
+        """As the collective declares."""
+        return collective(self.algorithm).scaling
 
     def estimate(self, target: Target) -> Estimate | None:
         """The local product's and the all-reduce's prediction."""

@@ -24,8 +24,9 @@ class Row:
 
     ``predicted`` is the cost model's, where the algorithm has one; ``bounds`` those of
     :class:`meshc.bench.bounds.Bounds`. ``shares`` says what the critical path is made of, in
-    cycles, where the engine keeps account of it. ``impossible`` is the diagnostic's first
-    line where the algorithm cannot run there; all figures are then missing.
+    cycles, where the engine keeps account of it. ``paths`` is how the number of PEs whose words
+    cross one router grows with N, the PEs of an axis, as the algorithm declares it. ``impossible``
+    is the diagnostic's first line where the algorithm cannot run there; all figures are then missing.
     """
 
     operation: str
@@ -43,6 +44,7 @@ class Row:
     route_writes: int | None = None
     peak_bytes: int | None = None
     macs: int | None = None
+    paths: str | None = None
     impossible: str | None = None
 
     @property
@@ -85,7 +87,7 @@ def measure(workload: Workload, target: Target, engine: str, values: bool, progr
     result = run_program(program, target, weights, {}, workload.scalars(), options=options, progress=progress)
     report = result.report
     events = report["latency"].get("events")
-    before = workload.preparation(target)
+    before, scaling = workload.preparation(target), workload.scaling()
     return Row(
         *case,
         cycles=report["cycles"] - before,
@@ -97,4 +99,5 @@ def measure(workload: Workload, target: Target, engine: str, values: bool, progr
         route_writes=report["routing"]["route_writes"],
         peak_bytes=report["memory"]["peak_bytes"],
         macs=report["parallelism"]["macs"],
+        paths=None if scaling is None else scaling.paths,
     )

@@ -14,12 +14,12 @@ from meshrt.report_table import percent
 BOUND_NAMES: Mapping[str, str] = {"macs": "MACs", "words": "words", "distance": "distance"}
 
 _FIGURES = ("cycles", "x bound", "model", "compute", "transfer", "wait")
-_PLMR = ("hops", "stages", "B/PE", "colors", "writes")
+_PLMR = ("hops", "stages", "B/PE", "colors", "writes", "paths")
 
 
 def bench_table(rows: Sequence[Row]) -> Table:
     """Cycles beside bound and model's error, what the critical path is made of, and the PLMR columns."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("algorithm", no_wrap=True)
     for name in (*_FIGURES, *_PLMR):
         table.add_column(name, justify="right", no_wrap=True)
@@ -51,6 +51,7 @@ def _figures(row: Row) -> Iterable[str]:
         yield "-" if shares is None or not cycles else percent(getattr(shares, part) / cycles)
     for figure in (row.hops, row.stages, row.peak_bytes, row.colors, row.route_writes):
         yield "-" if figure is None else f"{figure:,}"
+    yield row.paths or "-"
 
 
 def refusals(rows: Sequence[Row]) -> list[str]:

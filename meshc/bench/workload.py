@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from meshc.bench.bounds import Bounds
-from meshc.kernels.estimate import Estimate
+from meshc.kernels.estimate import Estimate, Scaling
 from meshrt.program.model import Program
 from meshrt.target import Target
 
@@ -55,6 +55,10 @@ class Workload(Protocol):
 
     def preparation(self, target: Target) -> int:
         """Cycles that the program takes before the operation begins, which do not count."""
+        ...
+
+    def scaling(self) -> Scaling | None:
+        """How the algorithm says that its demands grow with the grid."""
         ...
 
     def estimate(self, target: Target) -> Estimate | None:
