@@ -150,14 +150,16 @@ class RecordsCopy:
         None where a region stands still at a later clock than one that goes on.
         """
         copied, now = self._records.ctypes.data, self._tables.records_at
-        bases: list[int | None] = []
+        known: list[tuple[int, int]] = []
         shifts: list[int | None] = []
         for low, high in group:
             before, last = clocks(copied, self._kinds, RUNNABLE, low, high)
-            runs = last >= 0
-            bases.append(before if runs else None)
-            shifts.append(clocks(now, self._kinds, RUNNABLE, low, high)[0] - before if runs else None)
-        known = [(base, shift) for base, shift in zip(bases, shifts, strict=True) if base is not None]
+            if last < 0:
+                shifts.append(None)
+                continue
+            shift = clocks(now, self._kinds, RUNNABLE, low, high)[0] - before
+            known.append((before, shift))
+            shifts.append(shift)
         base = min((b for b, _ in known), default=0)
         later = min((b + s for b, s in known), default=0)
         standing = [b for b, s in known if s == 0]
