@@ -118,7 +118,8 @@ def _link_name(program: Program, link: int) -> str:
     for region in program.regions:
         size = region.width * region.height
         if router < size:
-            return f"{router % region.width},{router // region.width} {_SIDE_NAMES[side]}"
+            name = f"{router % region.width},{router // region.width} {_SIDE_NAMES[side]}"
+            return name if len(program.regions) == 1 else f"{name} of {region.name}"
         router -= size
     return ""
 

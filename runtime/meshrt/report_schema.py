@@ -91,7 +91,7 @@ FIELDS = (
     Field("routing.route_writes", "count", "writes", "routes rewritten at run time, all PEs"),
     Field("routing.max_link_words", "count", "words", "words over the busiest link and direction"),
     Field("routing.max_link_utilization", "fraction", "of cycles", "those words / (cycles x link_words_per_cycle)"),
-    Field("routing.max_link", "text", "", "that link, as 'x,y PORT'", required=False),
+    Field("routing.max_link", "text", "", "that link, as 'x,y PORT', with its region of several", required=False),
     Field("routing.contended_words", "count", "words", "words of messages that wanted a link while another held it"),
     Field("routing.stalled_words", "count", "words", "words of messages that met a full queue"),
     # Traffic that is not the model's own.

@@ -47,6 +47,7 @@ from meshrt.engines.loading.placement import load_placements
 from meshrt.engines.loading.ports import check_input
 from meshrt.engines.result import Finished
 from meshrt.program.expr import Int
+from meshrt.program.fabric import linked, region_bases
 from meshrt.program.model import Instruction, Program, instructions_in
 from meshrt.program.phases import Phases
 from meshrt.progress import Progress
@@ -83,10 +84,10 @@ class Machine:
         self._fast_forward = fast_forward
         self._per_layer = per_layer
         self._ledger = Ledger(target) if events else None
-        sizes = [r.width * r.height for r in program.regions]
-        self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
+        self._bases = region_bases(program.regions)
+        pes = sum(region.width * region.height for region in program.regions)
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
-        self._sram = Sram(program, self._bases, sum(sizes), values=not timing_only, watched=checked)
+        self._sram = Sram(program, self._bases, pes, values=not timing_only, watched=checked)
         self._codes: list[tuple[int, LinearCode]] = []
         instructions: list[Instruction] = []
         phases = Phases.of(program)
@@ -104,7 +105,6 @@ class Machine:
         self._tables = make_tables(
             target,
             program.regions,
-            self._bases,
             colors,
             _switched(instructions, colors),
             max((len(h) for h in self._handles), default=1),
@@ -166,9 +166,9 @@ class Machine:
         if self._timing_only and not self._checked and self._ledger is None:
             lanes = Lanes(self._tables, self._metrics, self._target)
         if self._timing_only and not self._checked and self._fast_forward:
-            sizes = [r.width * r.height for r in self._program.regions]
-            bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
-            forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
+            ends = [*self._bases[1:], self._tables.pe_count]
+            groups = [[(self._bases[r], ends[r]) for r in group] for group in linked(self._program.regions)]
+            forward = FastForward(self._tables, self._metrics, runs, groups, lanes, self._per_layer, self._max_cycles)
         scheduler = Scheduler(
             self._tables,
             runs,
