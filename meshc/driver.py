@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
+from meshc.capacity import Capacity, has_cache
 from meshc.emit.program import emit_program
 from meshc.emit.weights import stored_weights
 from meshc.fitting import Fitting
@@ -118,6 +119,7 @@ def compile_model(
     context = PassContext(imported.weights, options, target)
     module = clone(imported.module)
     fitted = options
+    fitting: Fitting | None = None
     levels: dict[str, str] = {}
     padding: Mapping[str, object] = {}
     timings: tuple[PassTiming, ...] = ()
@@ -125,7 +127,8 @@ def compile_model(
     for level, stop in _stops(passes):
         if level == "tile":
             progress.stage("fitting the model into the wafer")
-            fitted = Fitting(module, passes[done:], imported, target).fit(options)
+            fitting = Fitting(clone(module), passes[done:], imported, target)
+            fitted = fitting.fit(options)
             context = PassContext(imported.weights, fitted, target)
             if say is not None:
                 context.say = say
@@ -146,8 +149,15 @@ def compile_model(
     progress.stage("emitting the program")
     program = emit_program(module)
     levels["program"] = print_program(program)
-    build = _build(program, module, imported, fitted, target, padding)
+    build = _build(program, module, imported, fitted, target, {"padding": padding, **_capacity(fitting, fitted)})
     return CompiledModel(build, fitted, levels, timings, _choices(context))
+
+
+def _capacity(fitting: Fitting | None, options: CompileOptions) -> Mapping[str, object]:
+    """For the manifest: the longest context that the grid can hold, of a build that caches keys and values."""
+    if fitting is None or options.phase != "decode" or not has_cache(fitting.graph):
+        return {}
+    return {"capacity": Capacity(fitting, options).report()}
 
 
 def _choices(context: PassContext) -> tuple[Choice, ...]:
@@ -231,7 +241,7 @@ def _build(
     imported: ImportedModel,
     options: CompileOptions,
     target: Target,
-    padding: Mapping[str, object],
+    found: Mapping[str, object],
 ) -> Build:
     region = program.regions[0]
     attributes = module.body.ops[0].attributes
@@ -255,7 +265,7 @@ def _build(
             "grid": [region.width, region.height],
             "peak_bytes": attributes["peak_bytes"],
             "code_bytes": attributes["code_bytes"],
-            "padding": padding,
+            **found,
         },
     )
     weights = stored_weights(program, imported.weights) if has_data else {}
