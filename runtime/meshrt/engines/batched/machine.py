@@ -35,6 +35,7 @@ from meshrt.engines.batched.records import (
     L_WORDS,
     SIDES,
 )
+from meshrt.engines.batched.replay import Recorder
 from meshrt.engines.batched.scheduler import Scheduler
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
@@ -92,6 +93,7 @@ class Machine:
                 linear = flatten(code, len(instructions), not timing_only, until_rounds if timing_only else None)
                 instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
                 self._codes.append((r, linear))
+        self._instructions = len(instructions)
         if timing_only and until_rounds is None:
             _refuse_until([linear for _, linear in self._codes])
         self._handles = [_handles(linear) for _, linear in self._codes]
@@ -157,13 +159,17 @@ class Machine:
         runs = [
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
-        lanes = forward = None
+        lanes = forward = recorder = None
         if self._timing_only and not self._checked and self._ledger is None:
             lanes = Lanes(self._tables, self._metrics, self._target)
-        if self._timing_only and not self._checked and self._fast_forward:
+        if not self._checked and self._fast_forward:
+            if not self._timing_only:
+                recorder = Recorder(self._tables, self._preparer, self._instructions)
             sizes = [r.width * r.height for r in self._program.regions]
             bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
-            forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
+            forward = FastForward(
+                self._tables, self._metrics, runs, bounds, lanes, recorder, self._per_layer, self._max_cycles
+            )
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -178,6 +184,7 @@ class Machine:
             lanes,
             forward,
             self._ledger,
+            recorder,
             self._outputs.told(),
         )
         for i, (r, linear) in enumerate(self._codes):
