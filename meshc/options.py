@@ -37,7 +37,7 @@ class CompileOptions:
     layers: tuple[int, int] | None = None
     dtype: str = "mixed"
     logits: str | None = None
-    strategy: str = "waferllm"
+    strategy: str = "auto"
     pipeline: str | None = None
     chunk_elements: int = DEFAULT_CHUNK_ELEMENTS
 

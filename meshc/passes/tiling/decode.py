@@ -19,8 +19,8 @@ from meshc.passes.tiling.conversion import Conversion, other_dtype
 class DecodeConversion(Conversion):
     """The conversion of a function that works on one token of each sequence."""
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int):
-        super().__init__(func, width, height, dtype)
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int, joined: bool = True):
+        super().__init__(func, width, height, dtype, joined)
         self.prompt = prompt
         over_y_ = {value: OverY(Block(features, height)) for value, features in values_over_y(func).items()}
         self.layouts = infer_layouts(func, width, over_y=over_y_)
@@ -57,7 +57,8 @@ class DecodeConversion(Conversion):
         return self.lying(Block(features, self.width) if x.axis == "y" else OverY(Block(features, self.height)))
 
     def _joins(self, op: Operation, first: Operation) -> bool:
-        return op.name == "graph.linear" and op.parent is first.parent and op not in self.merged
+        alike = op.name == "graph.linear" and op.parent is first.parent and (self.joined or op is first)
+        return alike and op not in self.merged
 
     def results(self, op: Operation, builder: Builder) -> None:
         """The next token by the first result, the logits, which then lie over x."""
