@@ -107,7 +107,11 @@ FIELDS = (
     Field("generation.prompts", "counts", "tokens", "length of each prompt", required=False),
     Field("generation.new_tokens", "counts", "tokens", "tokens written behind each prompt", required=False),
     Field(
-        "generation.steps", "count", "", "tokens of each sequence that were worked on one by one, each in a step", required=False
+        "generation.steps",
+        "count",
+        "",
+        "tokens of each sequence that were worked on one by one",
+        required=False,
     ),
     Field(
         "generation.first_token_cycles", "count", "cycles", "until every prompt had its first new token", required=False
