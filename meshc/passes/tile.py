@@ -80,6 +80,8 @@ class Tile(Pass):
     dtype: Literal["mixed", "f16", "bf16", "f32"] | None = None
     #: Tokens of the longest prompt that a function of the decode phase takes; as many as its context without it.
     prompt: int | None = None
+    #: How tokens come into the caches of the decode phase (:mod:`meshc.kernels.cache`).
+    kv: Literal["shift", "append"] | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
         found = unsupported(module)
@@ -100,7 +102,8 @@ class Tile(Pass):
         if func.attributes.get("phase") != "decode":
             return PrefillConversion(func, width, height, dtype)
         prompt = self.prompt or (options.seq if options is not None else None)
-        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"])
+        kv = self.kv or (options.kv if options is not None else None) or "shift"
+        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv)
 
 
 def _assign_operand_dtypes(module: Module, operand: str, other: str) -> None:
