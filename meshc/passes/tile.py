@@ -82,6 +82,8 @@ class Tile(Pass):
     prompt: int | None = None
     #: Whether linear operations on one input become one product.
     projections: Literal["joined", "apart"] = "joined"
+    #: How tokens come into the caches of the decode phase (:mod:`meshc.kernels.cache`).
+    kv: Literal["shift", "append"] | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
         found = unsupported(module)
@@ -103,7 +105,8 @@ class Tile(Pass):
             return PrefillConversion(func, width, height, dtype, self.projections == "joined")
         prompt = self.prompt or (options.seq if options is not None else None)
         prompt = prompt or func.attributes["context"]
-        return DecodeConversion(func, width, height, dtype, prompt, self.projections == "joined")
+        kv = self.kv or (options.kv if options is not None else None) or "shift"
+        return DecodeConversion(func, width, height, dtype, prompt, kv, self.projections == "joined")
 
 
 def _assign_operand_dtypes(module: Module, operand: str, other: str) -> None:
