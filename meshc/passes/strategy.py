@@ -51,9 +51,7 @@ class Strategy:
         }
         left_out = {"fuse-norm-gemv"} if self.norms == "apart" else set()
         return tuple(
-            dataclasses.replace(each, **settings.get(each.name, {}))
-            for each in passes
-            if each.name not in left_out
+            dataclasses.replace(each, **settings.get(each.name, {})) for each in passes if each.name not in left_out
         )
 
     def pins(self, known: Mapping[str, Kernel]) -> dict[str, Pin]:
