@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meshc.cli.parameters import FILE, GRID, LAYERS
-from meshc.options import DTYPES, LOGITS, PHASES, CompileOptions
+from meshc.options import DTYPES, KV, LOGITS, PHASES, CompileOptions
 from meshrt.diagnostics import MeshError
 from meshrt.progress import progress_for_stderr
 
@@ -27,16 +27,17 @@ LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in w
 @click.option("--phase", type=click.Choice(PHASES), default="prefill", show_default=True, help="What to compile.")
 @click.option("--seq", type=click.IntRange(1), metavar="N", help="Longest prompt, in tokens. [default: of the export]")
 @click.option("--context", type=click.IntRange(1), metavar="N", help="Decode: most tokens, prompt and answer together.")
+@click.option("--kv", type=click.Choice(KV), help="Decode: how tokens come into the cache. [default: shift]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Prompts at once.")
 @click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")
 @click.option("--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode: none]")
 @click.option(
     "--strategy",
-    default="waferllm",
+    default="auto",
     show_default=True,
     metavar="NAME,..",
-    help="How tensors are laid out, and kernels to take in place of the fastest ones: gemm.summa,gemm.ring{vector=m}.",
+    help="auto or waferllm, with options: auto{softmax=apart}; and kernels to take: waferllm,gemm.ring{vector=m}.",
 )
 @click.option("--pipeline", metavar="'a{x=1},b'", help="Passes to run instead of the strategy's own.")
 @click.option("--emit", type=click.Choice(LEVELS), help="Print the text of this level instead of writing a build.")

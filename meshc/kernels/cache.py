@@ -27,6 +27,11 @@ from meshc.kernels.lowering import Lowering, Weight
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
 
 
+def slots_of(context: int, rows: int, policy: str) -> int:
+    """Slots that each row of a cache for so many tokens has."""
+    return context if policy == "append" else ceil_div(context, rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Cache:
     """Slots of ``entry`` elements each; an entry is one token's keys, then its values, of all sequences.
@@ -44,7 +49,7 @@ class Cache:
     @classmethod
     def of(cls, lowering: Lowering, name: str, context: int, entry: int, policy: str) -> Cache:
         """The cache of that name, empty before the first step, with room for ``context`` tokens."""
-        capacity = context if policy == "append" else ceil_div(context, lowering.height)
+        capacity = slots_of(context, lowering.height, policy)
         slots = lowering.state(name, "cache", lowering.operand, (capacity, entry))
         assert lowering.position is not None
         return cls(lowering.builder, slots, capacity, entry, lowering.position, policy)

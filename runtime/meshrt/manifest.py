@@ -22,7 +22,8 @@ class TensorBinding:
     """An input or output of the model and the host port that carries it.
 
     ``name`` is the user's name, ``dtype`` the user's (``i64``, ``f32``, ..), ``shape`` the
-    largest that the build takes. ``port`` names a port of region ``region`` of the program.
+    largest that the build takes. ``port`` names a port of region ``region`` of the program;
+    an input goes to the ports of that name in all regions.
     """
 
     name: str
@@ -66,6 +67,10 @@ class DecodeBinding:
     on, of prompt and answer together, at most ``context``. Output ``tokens`` holds, [batch,
     context], for each position the token that follows it by the model, of which there are
     ``vocabulary``. Scalars ``stops`` take ids that end a sequence, or -1.
+
+    A build of the phase generate also has a region ``prefill``, which takes the same prompts and works on all
+    their tokens at once: scalar ``first`` of both regions says how many tokens of every prompt come to the
+    caches from there. It is the position of the first step; ``tokens`` holds nothing for those before.
     """
 
     region: str
@@ -78,12 +83,20 @@ class DecodeBinding:
     vocabulary: int
     stops: tuple[str, ...] = ()
     chance: ChanceBinding | None = None
+    first: str | None = None
+    prefill: str | None = None
 
     def defaults(self) -> dict[str, int]:
         """The scalars of a run that is told nothing of them: the likeliest tokens, and no id ends a sequence."""
         chance = self.chance
         chosen = {chance.top_k: 1, chance.temperature: chance.unit, chance.seed: 0} if chance is not None else {}
         return dict.fromkeys(self.stops, -1) | chosen
+
+    def starts(self, scalars: Mapping[str, int]) -> int:
+        """At which position the steps of a run with these scalars begin: of the shortest prompt's last token where
+        the region ``prefill`` works on those before.
+        """
+        return min(scalars[length] for length in self.lengths) - 1 if self.first is not None else 0
 
 
 @dataclass(frozen=True, slots=True)

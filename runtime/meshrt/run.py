@@ -20,7 +20,7 @@ from meshrt.engines.choice import DEFAULT_ENGINE, ENGINES
 from meshrt.engines.faults import Fault
 from meshrt.engines.listening import Listener
 from meshrt.engines.loading.scalars import check_scalars
-from meshrt.manifest import Manifest, TensorBinding
+from meshrt.manifest import DecodeBinding, Manifest, TensorBinding
 from meshrt.program.check import check_program
 from meshrt.program.model import Program
 from meshrt.program.printer import print_program
@@ -109,7 +109,7 @@ def run_build(
     else:
         tensors, bound = _bind_inputs(manifest, inputs)
     if manifest.decode is not None:
-        bound[manifest.decode.region] |= {**manifest.decode.defaults(), **(scalars or {})}
+        _bind_decode(manifest.decode, bound, scalars or {})
     result = run_program(
         build.program,
         target,
@@ -240,6 +240,15 @@ def _longest(manifest: Manifest) -> dict[str, dict[str, int]]:
     if manifest.decode is not None:
         scalars[manifest.decode.region][manifest.decode.steps] = manifest.decode.context
     return scalars
+
+
+def _bind_decode(decode: DecodeBinding, bound: dict[str, dict[str, int]], scalars: Mapping[str, int]) -> None:
+    """Complete the scalars of the steps, and of the region that works on whole prompts where there is one."""
+    steps = bound[decode.region]
+    steps |= {**decode.defaults(), **scalars}
+    if decode.first is not None and decode.prefill is not None:
+        steps[decode.first] = decode.starts(steps)
+        bound.setdefault(decode.prefill, {})[decode.first] = steps[decode.first]
 
 
 def _described(binding: TensorBinding) -> str:

@@ -11,7 +11,9 @@ import torch
 
 import meshc
 from meshc.driver import CompiledModel
+from meshrt.diagnostics import MeshError
 from meshrt.generation import Request, generate
+from meshrt.run import RunOptions
 from tests.models import tiny, token_ids
 
 TOLERANCE = 1e-4
@@ -63,11 +65,11 @@ def prompts_of(batch: int, vocabulary: int, longest: int = 5) -> list[list[int]]
     return [row[: longest - i] for i, row in enumerate(ids)]
 
 
-def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, count: int) -> None:
+def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, count: int, strategy: str = "auto") -> None:
     model = tiny(family, **overrides)
     prompts = prompts_of(batch, overrides.get("vocab_size", 96))
     context = max(map(len, prompts)) + count - 1
-    compiled = compiled_for(model, context, batch, grid=grid, seq=len(prompts[0]), logits="all")
+    compiled = compiled_for(model, context, batch, grid=grid, seq=len(prompts[0]), logits="all", strategy=strategy)
     written = generate(compiled.build, Request(tuple(map(tuple, prompts)), count))
     logits = written.result.outputs["logits"]
     for b, prompt in enumerate(prompts):
@@ -79,6 +81,11 @@ def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, coun
 @pytest.mark.parametrize(("family", "overrides", "grid", "batch"), CASES)
 def test_a_required_family_writes_what_pytorch_writes(family, overrides, grid, batch):
     agrees(family, overrides, grid, batch, 9)
+
+
+@pytest.mark.parametrize("strategy", ["waferllm", "auto{norms=apart, projections=apart}", "auto{trees=k_tree}"])
+def test_a_strategy_changes_no_token(strategy):
+    agrees("llama", {"num_key_value_heads": 2}, (5, 3), 2, 5, strategy)
 
 
 @pytest.mark.slow
@@ -129,3 +136,23 @@ def test_it_fits_itself_into_few_pes_and_lines(grid):
     with torch.no_grad():
         expected = model(ids).numpy()
     assert np.abs(compiled.run(input_ids=ids)["logits"] - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("engine", ["batched", "reference"])
+@pytest.mark.parametrize("kv", ["shift", "append"])
+@pytest.mark.parametrize(("family", "grid"), [("llama", (3, 4)), ("gpt2", (5, 3))])
+def test_a_full_cache_of_either_policy_keeps_what_was_written(family, grid, kv, engine):
+    """Up to the last slot the tokens are PyTorch's; the one that would need another is refused, none is lost."""
+    model = tiny(family)
+    prompts = prompts_of(2, 96)
+    compiled = compiled_for(model, 11, 2, grid=grid, kv=kv, seq=5)
+    request = Request(tuple(map(tuple, prompts)), 9)
+    written = generate(compiled.build, request, RunOptions(engine=engine))
+    # The first step's token comes from the last of the prompt, so the last token needs no slot.
+    assert [len(tokens) for tokens in written.tokens] == [7, 8]
+    for prompt, tokens in zip(prompts, written.tokens, strict=True):
+        assert list(tokens) == greedy(model, prompt, len(tokens))[0]
+    with pytest.raises(MeshError) as caught:
+        written.check_complete(request)
+    assert caught.value.diagnostic.code == "M0545"
+    assert "compile with --context 13 or more" in str(caught.value)

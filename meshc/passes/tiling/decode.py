@@ -17,11 +17,15 @@ from meshc.passes.tiling.conversion import Conversion, other_dtype
 
 
 class DecodeConversion(Conversion):
-    """The conversion of a function that works on one token of each sequence."""
+    """The conversion of a function that works on one token of each sequence.
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int):
-        super().__init__(func, width, height, dtype)
+    ``prompt`` is the longest one's tokens, ``kv`` how tokens come into the caches.
+    """
+
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int, kv: str, joined: bool = True):
+        super().__init__(func, width, height, dtype, joined)
         self.prompt = prompt
+        self.kv = kv
         over_y_ = {value: OverY(Block(features, height)) for value, features in values_over_y(func).items()}
         self.layouts = infer_layouts(func, width, over_y=over_y_)
 
@@ -36,7 +40,7 @@ class DecodeConversion(Conversion):
         return over_x(dtype, self.batch, layout, self.height)
 
     def attention(self, op: Operation, builder: Builder) -> None:
-        self.simple(op, "tile.cached_attention", op.operands, op.attributes, builder)
+        self.simple(op, "tile.cached_attention", op.operands, {**op.attributes, "kv": self.kv}, builder)
 
     def linear(self, op: Operation, builder: Builder) -> None:
         """One reduction for all linears on the same input."""
@@ -57,7 +61,8 @@ class DecodeConversion(Conversion):
         return self.lying(Block(features, self.width) if x.axis == "y" else OverY(Block(features, self.height)))
 
     def _joins(self, op: Operation, first: Operation) -> bool:
-        return op.name == "graph.linear" and op.parent is first.parent and op not in self.merged
+        alike = op.name == "graph.linear" and op.parent is first.parent and (self.joined or op is first)
+        return alike and op not in self.merged
 
     def results(self, op: Operation, builder: Builder) -> None:
         """The next token by the first result, the logits, which then lie over x."""

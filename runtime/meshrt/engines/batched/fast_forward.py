@@ -10,7 +10,8 @@ of the skipped rounds are as well (:mod:`.replay`).
 
 PEs need not be in the same iteration, nor in the same loop or code: every loop that went on
 must be one that may be skipped, and each has its own number of rounds in a period. Regions
-share nothing; each must go along with the others or stand still.
+each must go along with the others or stand still; of those that words can go between none
+may stand still at a later clock than one that goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from meshrt.engines.batched.records import C_CONTENDED, C_LATEST, C_ROUTE_WRITES
 from meshrt.engines.batched.repetition import pattern
 from meshrt.engines.batched.replay import Loop, Recorder
 from meshrt.engines.batched.state import Tables
-from meshrt.engines.batched.state_copies import Copies, Copy, Growth
+from meshrt.engines.batched.state_copies import Copies, Copy, Groups, Growth
 from meshrt.engines.loading.flatten import Again, Branch, Enter, Execute, Head, Leave, LinearCode
 from meshrt.engines.result import Row
 from meshrt.program.expr import Expr, names_in
@@ -154,14 +155,17 @@ class Watch:
 
 
 class FastForward:
-    """Looks for loops that repeat themselves, and skips over their rounds. ``bounds`` are the regions' PEs."""
+    """Looks for loops that repeat themselves, and skips over their rounds.
+
+    ``groups`` are the PEs of regions that words can go between.
+    """
 
     def __init__(
         self,
         tables: Tables,
         metrics: Metrics,
         codes: Sequence[CodeRun],
-        bounds: Sequence[tuple[int, int]],
+        groups: Groups,
         lanes: Lanes | None,
         recorder: Recorder | None,
         per_layer: bool,
@@ -171,7 +175,7 @@ class FastForward:
         self._metrics = metrics
         self._lanes = lanes
         self._recorder = recorder
-        self._copies = Copies(tables, lanes, bounds)
+        self._copies = Copies(tables, lanes, groups)
         self._max_cycles = max_cycles
         self._loops = [run.linear for run in codes]
         self._steady: set[Loop] = set()
