@@ -22,6 +22,7 @@ MAC_OPERANDS = {
     "tile.gemv": (0,),
     "tile.attention": (0, 1, 2),
     "tile.cached_attention": (0, 1, 2),
+    "tile.keep": (0, 1),
 }
 
 
