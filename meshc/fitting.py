@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from meshc.frontend.imported import ImportedModel
 from meshc.ir.clone import clone
 from meshc.ir.core import Module, Operation, TensorType, Value
-from meshc.ir.name_templates import NameTemplate
 from meshc.options import DEFAULT_CHUNK_ELEMENTS, CompileOptions
 from meshc.passes.base import Pass, PassContext
+from meshc.passes.least_memory import least_bytes, rounds
 from meshc.passes.pipeline import run_pipeline
 from meshrt.diagnostics import MeshError
 from meshrt.target import Target
@@ -60,12 +60,12 @@ class Fitting:
             side = alone._first_fit(options, side, largest)
         return self.on_grid(options, (self._first_fit(options, side, largest),) * 2)
 
-    def _first_fit(self, options: CompileOptions, side: int, largest: int) -> int:
-        """The smallest square from ``side`` on that fits; ``largest``, where none below does."""
-        for side in range(side, largest):
+    def _first_fit(self, options: CompileOptions, least: int, largest: int) -> int:
+        """The side of the smallest square from ``least`` on that fits; ``largest``, where none below does."""
+        for side in range(least, largest):
             # Where the chunk that takes the least does not fit, none does.
-            found = self._attempt(replace(options, grid=(side, side), chunk_elements=CHUNKS[-1]))
-            if isinstance(found, CompileOptions):
+            leanest = replace(options, grid=(side, side), chunk_elements=CHUNKS[-1])
+            if self._may_fit(leanest) and isinstance(self._attempt(leanest), CompileOptions):
                 return side
         return largest
 
@@ -78,6 +78,20 @@ class Fitting:
     def _fabric(self, options: CompileOptions) -> tuple[int, int]:
         """The largest grid: as many of it as there are regions lie side by side."""
         return self.target.fabric_width // options.regions, self.target.fabric_height
+
+    def _may_fit(self, options: CompileOptions) -> bool:
+        """Whether the weights and caches alone fit: what a larger grid saves goes by steps, so that each is looked at.
+
+        It is found from the tile level, in a hundredth of the time that lowering takes.
+        """
+        module, context = clone(self.graph), PassContext(self.imported.weights, options, self.target)
+        for each in self.passes:
+            if module.level != "graph":
+                break
+            each.run(module, context)
+        if module.level != "tile":
+            return True
+        return least_bytes(module) + self.target.code_bytes(0) <= self.target.sram_bytes
 
     def _attempt(self, options: CompileOptions) -> CompileOptions | MeshError:
         """Lower with these options: gives them back, or the diagnostic where the SRAM is too small."""
@@ -126,7 +140,7 @@ def placed_elements(graph: Module) -> int:
         for value in op.operands:
             if value.op is not None and value.op.name == "graph.weight":
                 rows, elements = _elements_read(op, value)
-                found[value.op.attributes["name"], rows] = elements * _rounds(value.op)
+                found[value.op.attributes["name"], rows] = elements * rounds(value.op, value.op.attributes["name"])
     return sum(found.values())
 
 
@@ -144,17 +158,6 @@ def _elements_read(op: Operation, weight: Value) -> tuple[object, int]:
         assert isinstance(tokens, TensorType)
         return "positions", tokens.shape[0] * shape[1]
     return None, math.prod(shape)
-
-
-def _rounds(weight: Operation) -> int:
-    """How many tensors a weight's name stands for."""
-    counters = NameTemplate.of(weight.attributes["name"]).counters
-    rounds, block = 1, weight.parent
-    while block is not None and block.parent is not None:
-        if block.parent.attributes.get("counter") in counters:
-            rounds *= block.parent.attributes["count"]
-        block = block.parent.parent
-    return rounds
 
 
 def _text(grid: tuple[int, int] | None) -> str:

@@ -14,6 +14,8 @@ PHASES = ("prefill", "decode", "generate")
 WRITING = ("decode", "generate")
 #: Which logits leave the wafer in each phase, the default first.
 LOGITS = {"prefill": ("all", "last"), "decode": ("none", "all"), "generate": ("none", "all")}
+#: How tokens come into the KV cache (:mod:`meshc.kernels.cache`), the default first.
+KV = ("shift", "append")
 #: Elements of a token table that ride the ring at once, where SRAM is not short.
 DEFAULT_CHUNK_ELEMENTS = 1024
 
@@ -24,9 +26,9 @@ class CompileOptions:
 
     ``grid`` is (width, height) in PEs, of each region where a phase has two; ``seq`` the longest
     prompt in tokens; ``context`` (of the phases decode and generate) how many tokens prompt and
-    answer may come to; ``layers`` a half-open
-    slice of the repeated layers; ``logits`` whether every position's logits leave the wafer,
-    only those of the prompt's last token or none (the default follows from the phase);
+    answer may come to, ``kv`` how they come into the cache of keys and values; ``layers`` a
+    half-open slice of the repeated layers; ``logits`` whether every position's logits leave the
+    wafer, only those of the prompt's last token or none (the default follows from the phase);
     ``chunk_elements`` how much of a token table
     rides the ring at once (less takes less SRAM and more steps).
     """
@@ -40,6 +42,7 @@ class CompileOptions:
     layers: tuple[int, int] | None = None
     dtype: str = "mixed"
     logits: str | None = None
+    kv: str | None = None
     strategy: str = "waferllm"
     pipeline: str | None = None
     chunk_elements: int = DEFAULT_CHUNK_ELEMENTS
@@ -47,20 +50,24 @@ class CompileOptions:
     def __post_init__(self) -> None:
         if self.phase in PHASES and self.logits is None:
             object.__setattr__(self, "logits", LOGITS[self.phase][0])
-        for name, allowed in (("dtype", DTYPES), ("phase", PHASES), ("logits", LOGITS.get(self.phase, ()))):
+        if self.writes and self.kv is None:
+            object.__setattr__(self, "kv", KV[0])
+        words = {"dtype": DTYPES, "phase": PHASES, "logits": LOGITS.get(self.phase, ()), "kv": (*KV, None)}
+        for name, allowed in words.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise MeshError(
                     "M0601",
                     f"{name} is {value!r}",
-                    helps=[f"choose one of: {', '.join(allowed)}"],
+                    helps=[f"choose one of: {', '.join(filter(None, allowed))}"],
                 )
         for name, value in (("seq", self.seq), ("context", self.context), ("batch", self.batch)):
             if value is not None and value < 1:
                 raise MeshError("M0601", f"{name} is {value}", helps=[f"{name} must be at least 1"])
-        if not self.writes and self.context is not None:
-            helps = ["add --phase decode or --phase generate, or leave --context out"]
-            raise MeshError("M0601", f"a context was given for {self.phase}, which has none", helps=helps)
+        for option, what, value in (("context", "context", self.context), ("kv", "policy for the cache", self.kv)):
+            if not self.writes and value is not None:
+                helps = [f"add --phase decode or --phase generate, or leave --{option} out"]
+                raise MeshError("M0601", f"a {what} was given for {self.phase}, which has none", helps=helps)
         if self.context is not None and self.seq is not None and self.seq > self.context:
             raise MeshError(
                 "M0601",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"meshc": ROOT / "meshc", "meshrt": ROOT / "runtime" / "meshrt"}
 
 _BASE = ("meshrt.diagnostics", "meshrt.target", "meshrt.program", "meshrt.grammar", "meshrt.entry_points")
-_REPORT = ("meshrt.report_schema", "meshrt.report_table")
+_REPORT = ("meshrt.figures", "meshrt.report_schema", "meshrt.report_table", "meshrt.report_phase_table")
 _RUNTIME = (*_BASE, *_REPORT, "meshrt.compiled", "meshrt.progress", "meshrt.weights", "meshrt")
 _IR = (*_BASE, "meshc.ir")
 _DIALECTS = (*_IR, "meshc.dialects", "meshc.options")
@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "meshrt.target": _BASE,
     "meshrt.program": (*_BASE, "meshrt.compiled", "meshrt.progress"),
     "meshrt.report_schema": ("meshrt.diagnostics",),
-    "meshrt.report_table": ("meshrt.diagnostics", "meshrt.report_schema"),
+    "meshrt.figures": (),
+    "meshrt.report_phase_table": ("meshrt.figures",),
+    "meshrt.report_table": ("meshrt.diagnostics", *_REPORT),
     "meshrt": _RUNTIME,
     "meshc.options": _BASE,
     "meshc.ir": _BASE,

@@ -61,6 +61,8 @@ _SECTIONS = {
     "host": "Host: what entered and left through ports",
     "padding": "Padding: what does not divide the grid",
     "generation": "Generation: what a build of the decode phase wrote",
+    "energy": "Energy: modelled from the target's energies, which are assumptions where nothing is published",
+    "phases[]": "Phases: what a run does one after the other",
     "ops[]": "Operations: one row for each operation of the source, in program order",
     "provenance": "Provenance: what was run",
 }
@@ -108,7 +110,7 @@ def report_page() -> str:
 
 
 def _section(field: Field) -> str:
-    return field.path.rpartition(".")[0]
+    return field.path.partition(".")[0] if "." in field.path else ""
 
 
 #: Page -> who writes its text.

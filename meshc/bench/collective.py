@@ -14,23 +14,12 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.kernels.builder import MeshBuilder
 from meshc.kernels.collectives.line import whole
 from meshc.kernels.collectives.pace import Payload
-from meshc.kernels.collectives.registry import Choice, choose, collective, collectives
+from meshc.kernels.collectives.registry import Choice, cheapest, collective, collectives
 from meshc.kernels.estimate import Estimate, Scaling
 from meshc.standalone.region import assemble
-from meshrt.diagnostics import MeshError
 from meshrt.program.expr import Name
 from meshrt.program.model import Program
 from meshrt.target import Target
-
-
-def cheapest(name: str, length: int, payload: Payload) -> Choice:
-    """A collective with the parameters that cost least there. Raises M0405 where it does not run at all."""
-    operation = name.partition(".")[0]
-    found = choose(operation, length, payload, payload.target.program_colors, rerun=False)
-    for choice in found:
-        if choice.collective.name == name:
-            return choice
-    raise MeshError("M0405", f"{name} does not run on lines of {length} PEs with {payload.elements} elements in each")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,10 @@ from meshc.bench.bounds import Bounds, distance_bound, mac_bound, word_bound
 from meshc.bench.workload import ramp
 from meshc.dialects.layout import Block
 from meshc.dialects.tile import DTYPE_POLICY
-from meshc.kernels.collectives.collective import Parameters
 from meshc.kernels.collectives.pace import Payload
-from meshc.kernels.collectives.registry import collective, collectives
+from meshc.kernels.collectives.registry import cheapest, collective, collectives
 from meshc.kernels.estimate import Estimate, Scaling
 from meshc.standalone.gemv_chain import GemvChain
-from meshrt.diagnostics import MeshError
 from meshrt.program.model import Program
 from meshrt.target import Target
 
@@ -88,16 +86,7 @@ class Gemv:
 
     def _chain(self, target: Target) -> GemvChain:
         width, height = self.grid
-        name = self.algorithm.partition(".")[2]
-        parameters = self._parameters(target)
-        return GemvChain(width, height, self.size, "y", name, parameters, self.dtype, kept=True)
-
-    def _parameters(self, target: Target) -> Parameters:
-        """Of the algorithm's candidates the one that is predicted to end first."""
-        (width, height), found = self.grid, collective(self.algorithm)
         payload = Payload(Block(self.size[1], width).tile, DTYPE_POLICY[self.dtype][1], "add", target)
-        candidates = list(found.candidates(height, payload))
-        if not candidates:
-            what = f"columns of {height} with {payload.elements} elements"
-            raise MeshError("M0405", f"{self.algorithm} does not run on {what}")
-        return min(candidates, key=lambda parameters: found.estimate(height, payload, **parameters).cycles)
+        choice = cheapest(self.algorithm, height, payload)
+        name, parameters = choice.collective.algorithm, choice.parameters
+        return GemvChain(width, height, self.size, "y", name, parameters, self.dtype, kept=True)

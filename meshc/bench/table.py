@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 
 from meshc.bench.measure import Row
-from meshrt.report_table import percent
+from meshrt.figures import percent
 
 #: What bounds a case, in words, by the key of its bound.
 BOUND_NAMES: Mapping[str, str] = {"macs": "MACs", "words": "words", "distance": "distance"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meshc.cli.parameters import FILE, GRID, LAYERS
-from meshc.options import DTYPES, LOGITS, PHASES, CompileOptions
+from meshc.options import DTYPES, KV, LOGITS, PHASES, CompileOptions
 from meshrt.diagnostics import MeshError
 from meshrt.progress import progress_for_stderr
 
@@ -27,6 +27,7 @@ LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in w
 @click.option("--phase", type=click.Choice(PHASES), default="prefill", show_default=True, help="What to compile.")
 @click.option("--seq", type=click.IntRange(1), metavar="N", help="Longest prompt, in tokens. [default: of the export]")
 @click.option("--context", type=click.IntRange(1), metavar="N", help="Decode: most tokens, prompt and answer together.")
+@click.option("--kv", type=click.Choice(KV), help="Decode: how tokens come into the cache. [default: shift]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Prompts at once.")
 @click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")

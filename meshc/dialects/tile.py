@@ -42,6 +42,8 @@ _TILE_FUNCTIONS = tuple(
 #: The kernel that carries it out, and what was chosen besides (see meshc/kernels/schedule.py).
 _KERNEL = (optional("algorithm"), optional("schedule", "dict"))
 _NUMBER = ("float", "int")
+#: How tokens come into a cache; see meshc/kernels/cache.py.
+_CACHE_POLICY = optional("kv", words=("shift", "append"))
 #: What every attention says of its heads and of what a query may see.
 _HEADS = (
     required("heads", "int"),
@@ -143,7 +145,7 @@ _ROWS = (
             *_HEADS,
             required("context", "int"),
             required("cache"),
-            optional("kv", words=("shift", "append")),
+            _CACHE_POLICY,
             *_KERNEL,
         ),
         check=rules.both(rules.shards(), rules.cached_attention),
@@ -163,7 +165,7 @@ _ROWS = (
         "to the region of decode in the east; of each cache its name, the features of keys and of values in a PE, and "
         "how often the loops around it run",
         results=exactly(0),
-        attributes=(required("context", "int"), required("caches", "list"), *_KERNEL),
+        attributes=(required("context", "int"), required("caches", "list"), _CACHE_POLICY, *_KERNEL),
         effects=True,
         check=rules.caches,
     ),
@@ -171,7 +173,7 @@ _ROWS = (
         "tile.take_cache",
         "caches as ``tile.relayout_cache`` sends them from the region in the west",
         results=exactly(0),
-        attributes=(required("context", "int"), required("caches", "list"), *_KERNEL),
+        attributes=(required("context", "int"), required("caches", "list"), _CACHE_POLICY, *_KERNEL),
         effects=True,
         check=rules.caches,
     ),

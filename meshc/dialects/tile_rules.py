@@ -71,9 +71,10 @@ def _goes_on(decode: Operation) -> str | None:
     return None
 
 
-def _moved(func: Operation, name: str) -> list[tuple[object, object]]:
-    """The caches that operations of a name move, and for how many tokens these have room."""
-    return [(op.attributes["context"], op.attributes["caches"]) for op in func.walk() if op.name == name]
+def _moved(func: Operation, name: str) -> list[tuple[object, ...]]:
+    """The caches that operations of a name move, for how many tokens these have room, and how tokens lie there."""
+    keys = ("context", "kv", "caches")
+    return [tuple(op.attributes.get(key) for key in keys) for op in func.walk() if op.name == name]
 
 
 def _cached(func: Operation, name: str, first: int) -> dict[str, list[Layout]]:

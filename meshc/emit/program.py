@@ -47,7 +47,7 @@ def emit_program(module: Module) -> Program:
                     f"the {what} {op.attributes['name']} has no {attribute}",
                     helps=[f"run the pass {guilty} before"],
                 )
-    ops = tuple(OpInfo(name, location) for name, location in module.attributes["ops"])
+    ops = tuple(OpInfo(*entry) for entry in module.attributes["ops"])
     return Program(ops, tuple(_region(op) for op in module.body.ops if op.name == "mesh.region"))
 
 

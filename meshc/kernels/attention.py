@@ -77,7 +77,7 @@ class _Attention:
     # ---- blocks that ride the ring -----------------------------------------------------
 
     def _ride(self, source: MeshBuffer, name: str, step: Callable[[MeshBuffer, Expr], None]) -> None:
-        """Let ``source`` ride the y ring; ``step(tile, row it came from)`` runs for every block that a query may see."""
+        """Let ``source`` ride the y ring; ``step(tile, row it came from)`` runs for every block that is seen."""
 
         def seen(tile: MeshBuffer, row: Expr) -> None:
             with self.builder.when(self._reaches(row)):

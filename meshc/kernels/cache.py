@@ -27,6 +27,11 @@ from meshc.kernels.lowering import Lowering, Weight
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
 
 
+def slots_of(context: int, rows: int, policy: str) -> int:
+    """Slots that each row of a cache for so many tokens has."""
+    return context if policy == "append" else ceil_div(context, rows)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRows:
     """Which row of ``height`` holds a token, and in which of its ``capacity`` slots."""
@@ -38,7 +43,7 @@ class TokenRows:
     @classmethod
     def of(cls, height: int, context: int, policy: str = "shift") -> TokenRows:
         """The rows of a cache with room for ``context`` tokens."""
-        return cls(height, context if policy == "append" else ceil_div(context, height), policy)
+        return cls(height, slots_of(context, height, policy), policy)
 
     def start(self, row: ExprLike, tokens: ExprLike) -> Expr:
         """The first token of a row when there are so many."""

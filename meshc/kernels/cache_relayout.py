@@ -29,7 +29,7 @@ from meshrt.program.expr import Expr, Name, minimum
 
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
-    rows = TokenRows.of(lowering.height, op.attributes["context"])
+    rows = TokenRows.of(lowering.height, op.attributes["context"], op.attributes.get("kv", "shift"))
     send_east(lowering.builder, [balanced(cache, rows, lowering) for cache in op.attributes["caches"]])
 
 

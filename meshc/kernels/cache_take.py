@@ -14,7 +14,7 @@ from meshc.kernels.lowering import Lowering
 
 def emit(op: Operation, lowering: Lowering) -> None:
     """Append the kernel's buffers and code."""
-    rows = TokenRows.of(lowering.height, op.attributes["context"])
+    rows = TokenRows.of(lowering.height, op.attributes["context"], op.attributes.get("kv", "shift"))
     caches = [
         lowering.whole_state(
             cache["cache"],

@@ -31,9 +31,9 @@ class Place(Pass):
 
     Does: makes a region of the grid's size for each function, the first at the fabric's origin,
     every other one at the eastern edge of the one before; regions are named as functions that
-    go with one another, and ``main`` otherwise. Every value becomes a buffer; host ports bring the inputs and take the results; repeated layers become one
-    loop over stacked weights; each source operation becomes an entry of the op table and a
-    scope around its code::
+    go with one another, and ``main`` otherwise. Every value becomes a buffer; host ports bring
+    the inputs and take the results; repeated layers become one loop over stacked weights; each
+    source operation becomes an entry of the op table and a scope around its code::
 
         module tile
         func() {name = "forward", width = 2, height = 1, dtype = "f32", batch = 1, sequence = 3}
@@ -126,7 +126,7 @@ class Place(Pass):
 
     @staticmethod
     def _length(builder: MeshBuilder, func: Operation) -> Expr:
-        """Tokens of the prompts, known when the program runs. What only fills caches works on as many as there may be."""
+        """Tokens of the prompts, known when the program runs; what only fills caches works on the longest."""
         longest = func.attributes["sequence"]
         return as_expr(longest) if "phase" in func.attributes else builder.scalar("length", 1, longest)
 

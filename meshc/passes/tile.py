@@ -81,6 +81,8 @@ class Tile(Pass):
     dtype: Literal["mixed", "f16", "bf16", "f32"] | None = None
     #: Tokens of the longest prompt that a function of the decode phase takes; as many as its context without it.
     prompt: int | None = None
+    #: How tokens come into the caches of the decode phase (:mod:`meshc.kernels.cache`).
+    kv: Literal["shift", "append"] | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
         found = unsupported(module)
@@ -98,10 +100,11 @@ class Tile(Pass):
         options = context.options
         grid = options.grid if options is not None and options.grid is not None else (1, 1)
         width, height = self.width or grid[0], self.height or grid[1]
+        kv = self.kv or (options.kv if options is not None else None) or "shift"
         if func.attributes.get("phase") != "decode":
-            return PrefillConversion(func, width, height, dtype)
+            return PrefillConversion(func, width, height, dtype, kv)
         prompt = self.prompt or (options.seq if options is not None else None)
-        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"])
+        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv)
 
 
 def _assign_operand_dtypes(module: Module, operand: str, other: str) -> None:

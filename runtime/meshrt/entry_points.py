@@ -12,8 +12,9 @@ plug-in declares its own in the same way::
 from __future__ import annotations
 
 import functools
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import EntryPoint
 from importlib.metadata import entry_points as installed_entry_points
 from pathlib import Path
@@ -35,7 +36,7 @@ def entry_points(group: str, checkout: Path | None = None) -> dict[str, EntryPoi
     root = checkout if checkout is not None else Path(__file__).resolve().parents[2]
     declared = _declared(root / "pyproject.toml", group)
     found: dict[str, EntryPoint] = {}
-    for entry in (*declared, *_installed(group, without_own=bool(declared))):
+    for entry in (*declared, *_installed(group, declared)):
         known = found.setdefault(entry.name, entry)
         if known.value != entry.value:
             raise MeshError(
@@ -71,10 +72,22 @@ def _project(pyproject: Path, changed: int) -> Mapping[str, Any]:
     return tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
 
 
-def _installed(group: str, *, without_own: bool) -> list[EntryPoint]:
-    """The entry points of installed packages; the checkout's own declarations win over older metadata."""
+def _installed(group: str, declared: Collection[EntryPoint]) -> list[EntryPoint]:
+    """The entry points of installed packages; the checkout's own declarations win over older metadata.
+
+    Whose an entry is stands in the metadata of its package, which takes a while to parse: it is asked only of
+    those that the checkout does not declare just so.
+    """
+    known = {(entry.name, entry.value) for entry in declared}
     return [
         entry
-        for entry in sorted(installed_entry_points(group=group), key=lambda entry: (entry.name, entry.value))
-        if not (without_own and entry.dist is not None and entry.dist.name == DISTRIBUTION)
+        for entry in _found_on(tuple(sys.path), group)
+        if not declared
+        or ((entry.name, entry.value) not in known and (entry.dist is None or entry.dist.name != DISTRIBUTION))
     ]
+
+
+@functools.lru_cache(maxsize=16)
+def _found_on(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of the packages on ``path``, which is ``sys.path``; looked for once in a process."""
+    return tuple(sorted(installed_entry_points(group=group), key=lambda entry: (entry.name, entry.value)))

@@ -11,6 +11,8 @@ from meshrt.engines.result import Finished
 from meshrt.manifest import Manifest
 from meshrt.program.memory_map import memory_map
 from meshrt.program.model import Program
+from meshrt.program.phases import Phases
+from meshrt.report_phases import report_phases
 from meshrt.report_schema import SCHEMA
 from meshrt.target import Target
 
@@ -64,7 +66,7 @@ def build_report(
         },
         "routing": {
             "colors_limit": target.program_colors,
-            "colors_peak": finished.colors_peak,
+            "colors_peak": int(finished.router_colors.max(initial=0)),
             "route_writes": finished.route_writes,
             "max_link_words": link_words,
             "max_link_utilization": min(1.0, link_words / max(1, cycles * target.link_words_per_cycle)),
@@ -74,6 +76,7 @@ def build_report(
         },
         "host": {"words_in": finished.host_words_in, "words_out": finished.host_words_out},
         "energy": _energy(target, finished),
+        "phases": report_phases(program, target, finished, (manifest.phase if manifest else "") or "program"),
         "ops": _ops(program, target, finished),
         "provenance": {
             "meshrt_version": runtime_version(),
@@ -115,7 +118,8 @@ def _link_name(program: Program, link: int) -> str:
     for region in program.regions:
         size = region.width * region.height
         if router < size:
-            return f"{router % region.width},{router // region.width} {_SIDE_NAMES[side]}"
+            name = f"{router % region.width},{router // region.width} {_SIDE_NAMES[side]}"
+            return name if len(program.regions) == 1 else f"{name} of {region.name}"
         router -= size
     return ""
 
@@ -136,13 +140,14 @@ def _ops(program: Program, target: Target, finished: Finished) -> list[dict[str,
     """One object for each row of the engine, in the order of the op table; what belongs to no op comes last."""
     pes = max(1, len(finished.clocks))
     rows = []
-    for row in sorted(finished.rows, key=lambda r: (r.op < 0, r.op, -1 if r.layer is None else r.layer)):
+    for row in sorted(finished.rows, key=lambda r: (r.op < 0, abs(r.op), -1 if r.layer is None else r.layer)):
         if row.op < 0 and not (row.cycles or row.busy or row.words):
             continue
         known = 0 <= row.op < len(program.ops)
+        phase = Phases.of(program).names[-1 - row.op] if row.op < 0 else ""
         data: dict[str, Any] = {
-            "op": row.op if known else len(program.ops),
-            "name": program.ops[row.op].name if known else "(control)",
+            "op": row.op if known else len(program.ops) - 1 - row.op,
+            "name": program.ops[row.op].name if known else f"(control) {phase}".strip(),
             "location": program.ops[row.op].location if known else "",
             "cycles": row.cycles,
             "busy_cycles": row.busy / pes,

@@ -1,8 +1,8 @@
 """The report of a run, ``meshc.report/1``: every field with its type, unit and meaning.
 
 One table feeds the check of a report (:func:`check_report`), the reference page
-``docs/report.md`` and the views. A report is plain JSON: nested objects, and ``ops`` a
-list of objects. Adding an optional field keeps the version; anything else makes a new one.
+``docs/report.md`` and the views. A report is plain JSON: nested objects, and ``phases`` and
+``ops`` lists of objects. Adding an optional field keeps the version; anything else makes a new one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 from meshrt.diagnostics import MeshError
 
 SCHEMA = "meshc.report/1"
+#: What is a list of objects; reports of earlier runtimes have no phases.
+LISTS, OPTIONAL_LISTS = ("phases", "ops"), ("phases",)
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. ``path`` has dots for nesting; ``ops[].`` starts a field of each op's row.
+    """One field. ``path`` has dots for nesting; ``phases[].`` and ``ops[].`` start a field of each of their objects.
 
     ``kind`` is a key of :data:`KINDS`. A field of a section that is optional as a whole
     is required where the section is there.
@@ -50,6 +52,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "pair": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is_int(i) for i in v),
     "counts": lambda v: isinstance(v, list | tuple) and all(KINDS["count"](n) for n in v),
     "pairs": lambda v: isinstance(v, list | tuple) and all(KINDS["pair"](pair) for pair in v),
+    "texts": lambda v: isinstance(v, list | tuple) and all(isinstance(text, str) for text in v),
     "object": lambda v: isinstance(v, Mapping),
 }
 
@@ -88,7 +91,7 @@ FIELDS = (
     Field("routing.route_writes", "count", "writes", "routes rewritten at run time, all PEs"),
     Field("routing.max_link_words", "count", "words", "words over the busiest link and direction"),
     Field("routing.max_link_utilization", "fraction", "of cycles", "those words / (cycles x link_words_per_cycle)"),
-    Field("routing.max_link", "text", "", "that link, as 'x,y PORT'", required=False),
+    Field("routing.max_link", "text", "", "that link, as 'x,y PORT', with its region of several", required=False),
     Field("routing.contended_words", "count", "words", "words of messages that wanted a link while another held it"),
     Field("routing.stalled_words", "count", "words", "words of messages that met a full queue"),
     # Traffic that is not the model's own.
@@ -133,6 +136,31 @@ FIELDS = (
     Field("energy.link_joules", "number", "J", "words over links, those of the host included", required=False),
     Field("energy.static_joules", "number", "J", "static power of the PEs of the regions", required=False),
     Field("energy.mean_watts", "number", "W", "joules / seconds", required=False),
+    # What a run does one after the other.
+    Field("phases[].name", "text", "", "prefill, relayout or decode, say"),
+    Field("phases[].regions", "texts", "", "names of the regions that take part"),
+    Field("phases[].cycles", "count", "cycles", "from the end of the phase before until the last PE has left this one"),
+    Field("phases[].seconds", "number", "s", "the same at the target's clock"),
+    Field("phases[].joules", "number", "J", "energy of its operations, and static power of all PEs while it lasts"),
+    Field("phases[].parallelism.pes", "count", "PEs", "PEs of its regions"),
+    Field("phases[].parallelism.busy_fraction", "fraction", "of PE cycles", "in which they execute its operations"),
+    Field("phases[].parallelism.macs", "count", "MACs", "multiply-accumulates of its operations"),
+    Field("phases[].parallelism.mac_utilization", "fraction", "of peak", "macs / (pes x cycles x the target's best)"),
+    Field("phases[].latency.critical_hops", "count", "hops", "by which the critical path grew while it lasted"),
+    Field("phases[].latency.critical_stages", "count", "stages", "likewise"),
+    Field("phases[].latency.wait_fraction", "fraction", "of PE cycles", "waiting for the fabric since it began"),
+    Field("phases[].memory.peak_bytes", "count", "B", "the most that a PE of its regions holds"),
+    Field("phases[].memory.code_bytes", "count", "B", "code and runtime of the fullest PE of its regions"),
+    Field("phases[].routing.colors_peak", "count", "colors", "the most colors that a router of its regions holds"),
+    Field("phases[].routing.words", "count", "words", "words that its operations sent into the fabric"),
+    Field("phases[].routing.mean_link_utilization", "fraction", "of cycles", "its words over the links of its regions"),
+    Field(
+        "phases[].routing.max_link_words",
+        "count",
+        "words",
+        "words over the busiest link of its region in the whole run; of a phase that has a region of its own",
+        required=False,
+    ),
     # One row for each source operation.
     Field("ops[].op", "count", "", "its number in the program's op table"),
     Field("ops[].name", "text", "", "its name in the graph"),
@@ -162,16 +190,18 @@ def check_report(report: Mapping[str, Any]) -> None:
     """Raise M0570 when a report lacks a field, has an unknown one, or one of another kind."""
     if report.get("schema") != SCHEMA:
         raise _wrong(f"schema is {report.get('schema')!r}, not {SCHEMA!r}")
-    top = {f.path: f for f in FIELDS if not f.path.startswith("ops[].")}
-    rows = {f.path.removeprefix("ops[]."): f for f in FIELDS if f.path.startswith("ops[].")}
-    _check_object({k: v for k, v in report.items() if k != "ops"}, top, "")
-    ops = report.get("ops")
-    if not isinstance(ops, list):
-        raise _wrong("ops is not a list")
-    for i, row in enumerate(ops):
-        if not isinstance(row, Mapping):
-            raise _wrong(f"ops[{i}] is not an object")
-        _check_object(row, rows, f"ops[{i}].")
+    top = {f.path: f for f in FIELDS if "[]" not in f.path}
+    _check_object({k: v for k, v in report.items() if k not in LISTS}, top, "")
+    for name in LISTS:
+        objects = report.get(name, [] if name in OPTIONAL_LISTS else None)
+        if not isinstance(objects, list):
+            raise _wrong(f"{name} is not a list")
+        start = f"{name}[]."
+        fields = {f.path.removeprefix(start): f for f in FIELDS if f.path.startswith(start)}
+        for i, each in enumerate(objects):
+            if not isinstance(each, Mapping):
+                raise _wrong(f"{name}[{i}] is not an object")
+            _check_object(each, fields, f"{name}[{i}].")
 
 
 def _check_object(data: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:

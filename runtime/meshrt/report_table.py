@@ -1,4 +1,4 @@
-"""Draws a run's report for the terminal: the four PLMR answers, then who pays by source line.
+"""Draws a run's report for the terminal: the four PLMR answers, by phase too, then who pays by source line.
 
 Reads the report's JSON only (see :mod:`meshrt.report_schema`); used by ``meshc run`` and
 ``python -m meshrt``.
@@ -13,6 +13,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from meshrt.figures import duration, joules, percent, short
+from meshrt.report_phase_table import phase_table
+
 #: Rows of the op table that are shown; the lightest of the rest are summed in one.
 OPS_SHOWN = 24
 _BAR_CELLS = 12
@@ -21,7 +24,6 @@ _BARS_FROM_WIDTH = 100
 _GAP, _LEAST_NAME, _LEAST_SOURCE = 2, 24, 12
 #: Shares from which a resource is close to its limit, and nearly at it.
 _CLOSE, _FULL = 0.75, 0.95
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 
 def print_report(report: Mapping[str, Any], console: Console, ops: int = OPS_SHOWN) -> None:
@@ -33,6 +35,8 @@ def render_report(report: Mapping[str, Any], width: int, ops: int = OPS_SHOWN) -
     """The report as one rich renderable for a terminal of ``width`` columns; a narrow one gets no bars."""
     bars = width >= _BARS_FROM_WIDTH
     parts: list[RenderableType] = [_title(report), _resources(report, bars)]
+    if len(report.get("phases", [])) > 1:
+        parts += [Text(), phase_table(report["phases"])]
     if report["ops"] and ops:
         parts += [Text(), _ops(report, ops, bars, width)]
     return Group(*parts)
@@ -208,37 +212,3 @@ def _bar(share: float, limited: bool = False) -> Text:
     cells = "█" * full + (" ▏▎▍▌▋▊▉"[part] if part else "")
     style = "cyan" if not limited else "red" if share >= _FULL else "yellow" if share >= _CLOSE else "green"
     return Text(cells.ljust(_BAR_CELLS), style=style)
-
-
-def percent(share: float) -> str:
-    """A share to a tenth of a percent: ``12.3 %``."""
-    if 0 < share < 0.0005:
-        return "<0.1 %"
-    return f"{share * 100:.1f} %"
-
-
-def short(count: float) -> str:
-    """A count with a decimal prefix from ten thousand on: ``3.41 G``."""
-    for size, prefix in _PREFIXES:
-        if count >= size:
-            scale = 1e3 if prefix == "k" else size
-            return f"{count / scale:.3g} {prefix}" if count / scale < 999.5 else f"{count / scale:.0f} {prefix}"
-    return f"{count:,}"
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it: ``1.45 ms``."""
-    return _in_unit(seconds, "s")
-
-
-def joules(energy: float) -> str:
-    """An energy in the unit that suits it: ``3.2 uJ``."""
-    return _in_unit(energy, "J")
-
-
-def _in_unit(amount: float, unit: str) -> str:
-    for prefix, size in (("", 1.0), ("m", 1e-3), ("u", 1e-6)):
-        if amount >= size:
-            scaled = amount / size
-            return f"{scaled:,.3g} {prefix}{unit}" if scaled < 999.5 else f"{scaled:,.0f} {prefix}{unit}"
-    return f"{amount / 1e-9:.3g} n{unit}"

@@ -154,12 +154,12 @@ class Plan:
 
 
 def build(plans: tuple[Plan, ...], drawn: dict[str, int], size: int) -> Case:
-    """The case of these plans: regions side by side."""
+    """The case of these plans: regions that touch at corners only, so that every side is free for host ports."""
     target = machine(drawn)
-    regions, x = [], 0
+    regions, x, y = [], 0, 0
     for number, plan in enumerate(plans):
-        regions.append(plan.region(f"r{number}", (x, number), target))
-        x += plan.width
+        regions.append(plan.region(f"r{number}", (x, y), target))
+        x, y = x + plan.width, y + plan.height
     scalars = {region.name: {SCALAR[0]: size} for region in regions}
     return Case(Program((), tuple(regions)), drawn, scalars)
 

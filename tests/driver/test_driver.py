@@ -121,6 +121,8 @@ def test_bad_options_get_one_diagnostic(case, llama):
 BAD_OPTIONS = {
     "prompts_beyond_the_context": {"phase": "decode", "context": 8, "seq": 9},
     "context_in_prefill": {"context": 8},
+    "cache_in_prefill": {"kv": "append"},
+    "unknown_cache": {"phase": "decode", "kv": "ring"},
     "last_logits_in_decode": {"phase": "decode", "logits": "last"},
 }
 

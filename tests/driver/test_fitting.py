@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from meshc.driver import LOWERING_PIPELINE
+from meshc.dialects.levels import parse_module
+from meshc.driver import LOWERING_PIPELINE, PIPELINES, compile_model
 from meshc.fitting import CHUNKS, Fitting, placed_elements
+from meshc.frontend.export import export_module
 from meshc.frontend.imported import ImportedInput, ImportedModel
 from meshc.ir.core import Module
 from meshc.options import CompileOptions
@@ -16,6 +18,7 @@ from meshc.passes.pipeline import parse_pipeline
 from meshrt.diagnostics import MeshError
 from meshrt.target import Target, load_target
 from tests.kernels.harness import Graph
+from tests.models import tiny, token_ids
 
 ERRORS = Path(__file__).parent / "errors"
 PASSES = parse_pipeline(",".join(LOWERING_PIPELINE[1:]))
@@ -57,6 +60,37 @@ def test_no_smaller_square_fits(sram_bytes):
     assert isinstance(fit.on_grid(OPTIONS, (side, side)), CompileOptions)
     for smaller in range(1, side):
         assert isinstance(fit.on_grid(OPTIONS, (smaller, smaller)), MeshError)
+
+
+@dataclass(frozen=True)
+class Counting(Fitting):
+    """Keeps the sides that were lowered to."""
+
+    tried: list[int] = field(default_factory=list)
+
+    def _attempt(self, options):
+        self.tried.append(options.grid[0])
+        return super()._attempt(options)
+
+
+@pytest.mark.parametrize(("kv", "batch"), [("shift", 1), ("append", 3)])
+def test_a_square_that_weights_and_caches_overfill_is_not_lowered_to(kv, batch):
+    exported = export_module(tiny("llama", num_hidden_layers=4), (token_ids(batch, 40),))
+    options = CompileOptions(target="tiny", dtype="f32", phase="decode", kv=kv, batch=batch, grid=(1, 1))
+    compiled = compile_model(exported, options, until="graph")
+    module = parse_module(compiled.ir("graph"))
+    fit = Counting(
+        module,
+        parse_pipeline(PIPELINES["decode"].partition("slice-layers,")[2]),
+        ImportedModel(module, {}, (ImportedInput("input_ids", (batch, 40), "i64"),), ""),
+        small(sram_bytes=32000),
+    )
+    found = fit.fit(replace(compiled.options, grid=None))
+    assert found.grid is not None
+    side, tried = found.grid[0], list(fit.tried)
+    assert len(set(tried)) < side - 1
+    for smaller in range(1, side):
+        assert isinstance(fit.on_grid(compiled.options, (smaller, smaller)), MeshError)
 
 
 def test_the_fastest_chunk_that_fits_is_taken():

@@ -11,7 +11,9 @@ import torch
 
 import meshc
 from meshc.driver import CompiledModel
+from meshrt.diagnostics import MeshError
 from meshrt.generation import Request, generate
+from meshrt.run import RunOptions
 from tests.models import tiny, token_ids
 
 TOLERANCE = 1e-4
@@ -129,3 +131,23 @@ def test_it_fits_itself_into_few_pes_and_lines(grid):
     with torch.no_grad():
         expected = model(ids).numpy()
     assert np.abs(compiled.run(input_ids=ids)["logits"] - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("engine", ["batched", "reference"])
+@pytest.mark.parametrize("kv", ["shift", "append"])
+@pytest.mark.parametrize(("family", "grid"), [("llama", (3, 4)), ("gpt2", (5, 3))])
+def test_a_full_cache_of_either_policy_keeps_what_was_written(family, grid, kv, engine):
+    """Up to the last slot the tokens are PyTorch's; the one that would need another is refused, none is lost."""
+    model = tiny(family)
+    prompts = prompts_of(2, 96)
+    compiled = compiled_for(model, 11, 2, grid=grid, kv=kv, seq=5)
+    request = Request(tuple(map(tuple, prompts)), 9)
+    written = generate(compiled.build, request, RunOptions(engine=engine))
+    # The first step's token comes from the last of the prompt, so the last token needs no slot.
+    assert [len(tokens) for tokens in written.tokens] == [7, 8]
+    for prompt, tokens in zip(prompts, written.tokens, strict=True):
+        assert list(tokens) == greedy(model, prompt, len(tokens))[0]
+    with pytest.raises(MeshError) as caught:
+        written.check_complete(request)
+    assert caught.value.diagnostic.code == "M0545"
+    assert "compile with --context 13 or more" in str(caught.value)

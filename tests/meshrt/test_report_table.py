@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from meshrt.figures import duration, percent, short
 from meshrt.report_schema import check_report
-from meshrt.report_table import duration, percent, print_report, short, shortened
+from meshrt.report_table import print_report, shortened
 
 REPORTS = Path(__file__).parent / "reports"
 

@@ -76,3 +76,15 @@ def choose(
             if colors is None or estimate.colors <= colors:
                 found.append(Choice(each, parameters, payload, estimate))
     return sorted(found, key=lambda c: (c.estimate.cycles, c.estimate.colors, c.estimate.bytes, c.collective.name))
+
+
+def cheapest(name: str, length: int, payload: Payload) -> Choice:
+    """A collective by name, with the parameters that cost least within the target's colors.
+
+    Raises M0405 where it does not run on lines of so many PEs at all.
+    """
+    operation = name.partition(".")[0]
+    for choice in choose(operation, length, payload, payload.target.program_colors, rerun=False):
+        if choice.collective.name == name:
+            return choice
+    raise MeshError("M0405", f"{name} does not run on lines of {length} PEs with {payload.elements} elements in each")

@@ -1,4 +1,4 @@
-"""What a function says of its caches as a whole: their names, how much a PE holds of a token, and in how many layers."""
+"""What a function says of its caches as a whole: names, how much a PE holds of a token, in how many layers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def describe_cache(op: Operation, keys: Value, values: Value) -> Mapping[str, ob
         "values": shard_of(values).x.tile,
         "layers": tuple(_counts(op.parent, NameTemplate.of(name).counters)),
     }
+
+
+def moved_caches(func: Operation, kv: str, caches: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """Attributes of an operation that moves all caches of a function, into which tokens come as ``kv`` says."""
+    return {"context": func.attributes["context"], "kv": kv, "caches": tuple(caches)}
 
 
 def _counts(block: Block | None, counters: frozenset[str]) -> Sequence[int]:

@@ -13,16 +13,20 @@ from meshc.dialects.layout import Block, Layout
 from meshc.dialects.shard import ShardType, over_x, over_y
 from meshc.ir.core import Builder, Operation, TensorType, Value
 from meshc.passes.infer_layouts import ATTENTION, OverY, classes_of, infer_layouts
-from meshc.passes.tiling.caches import describe_cache
+from meshc.passes.tiling.caches import describe_cache, moved_caches
 from meshc.passes.tiling.conversion import Conversion, other_dtype
 
 
 class DecodeConversion(Conversion):
-    """The conversion of a function that works on one token of each sequence."""
+    """The conversion of a function that works on one token of each sequence.
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int):
+    ``prompt`` is the longest one's tokens, ``kv`` how tokens come into the caches.
+    """
+
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int, kv: str):
         super().__init__(func, width, height, dtype)
         self.prompt = prompt
+        self.kv = kv
         over_y_ = {value: OverY(Block(features, height)) for value, features in values_over_y(func).items()}
         self.layouts = infer_layouts(func, width, over_y=over_y_)
         self.caches: list[Mapping[str, object]] = []
@@ -36,7 +40,7 @@ class DecodeConversion(Conversion):
     def _take_caches(self) -> None:
         """Before everything else comes what prefill left in the caches."""
         body = self.func.regions[0]
-        attributes = {"context": self.func.attributes["context"], "caches": tuple(self.caches)}
+        attributes = moved_caches(self.func, self.kv, self.caches)
         body.insert_before(body.ops[0], Operation("tile.take_cache", attributes=attributes))
 
     def lying(self, layout: Layout | OverY) -> ShardType:
@@ -47,7 +51,7 @@ class DecodeConversion(Conversion):
 
     def attention(self, op: Operation, builder: Builder) -> None:
         operands = self.taken(op, op.operands, builder)
-        self.one(op, "tile.cached_attention", operands, op.attributes, builder)
+        self.one(op, "tile.cached_attention", operands, {**op.attributes, "kv": self.kv}, builder)
         self.caches.append(describe_cache(op, *operands[1:]))
 
     def linear(self, op: Operation, builder: Builder) -> None:

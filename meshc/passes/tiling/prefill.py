@@ -8,15 +8,16 @@ from meshc.dialects.layout import Block, Cyclic, Layout
 from meshc.dialects.shard import ShardType
 from meshc.ir.core import Builder, Operation, TensorType, Value
 from meshc.passes.infer_layouts import OverY, infer_layouts
-from meshc.passes.tiling.caches import describe_cache
+from meshc.passes.tiling.caches import describe_cache, moved_caches
 from meshc.passes.tiling.conversion import Conversion, other_dtype, rows_of, weight_name
 
 
 class PrefillConversion(Conversion):
-    """The conversion of a function that works on whole prompts."""
+    """The conversion of a function that works on whole prompts; ``kv`` says how tokens lie in the caches of decode."""
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str):
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, kv: str):
         super().__init__(func, width, height, dtype)
+        self.kv = kv
         self.tokens = Block(self.batch * self.sequence, height)
         self.transposed = self._transposed_products()
         self.layouts = infer_layouts(func, width, self.transposed)
@@ -57,8 +58,7 @@ class PrefillConversion(Conversion):
     def results(self, op: Operation, builder: Builder) -> None:
         """Results leave the wafer; what was kept for caches goes to where decode looks for it."""
         if self.caches:
-            attributes = {"context": self.func.attributes["context"], "caches": tuple(self.caches)}
-            builder.create("tile.relayout_cache", attributes=attributes)
+            builder.create("tile.relayout_cache", attributes=moved_caches(self.func, self.kv, self.caches))
         if op.operands:
             self._output(op, builder)
         builder.create("return")

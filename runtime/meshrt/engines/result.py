@@ -14,6 +14,8 @@ import numpy as np
 class Row:
     """Counts of one operation (and layer): all but ``cycles`` are summed over the PEs.
 
+    ``op`` is its number in the op table; what belongs to none in phase p has op -1 - p.
+
     ``events`` count what instructions do by cause (:mod:`meshrt.program.cost`), ``sram_bytes``
     what they read and write, and ``word_hops`` the links that the operation's words crossed,
     one for each word and link.
@@ -39,7 +41,9 @@ class Finished:
     ``outputs`` are the tensors of the output ports; ``clocks`` the cycle in which each PE ended,
     region by region, row by row. ``hops`` and ``stages`` belong to the critical path of the PE or
     output that ended last, in cycle ``cycles``. ``link_words`` counts the words over each link:
-    [routers, sides N E S W]. ``colors_peak`` is the most colors that one router has a route for.
+    [routers, sides N E S W]. ``router_colors`` is the colors that each router has a route for.
+    ``phase_ends`` says of each phase when each PE left it, and of its critical path then: [phases, PEs, (clock,
+    hops, stages)], zero where a PE has no part in it.
     ``events`` counts what happened on the critical path, by cause (:data:`meshrt.program.cost.CAUSES`, and
     ``rounding_cycles``), where the engine is asked to: times their costs they are the cycles.
     """
@@ -56,5 +60,6 @@ class Finished:
     host_words_in: int
     host_words_out: int
     link_words: np.ndarray
-    colors_peak: int
+    router_colors: np.ndarray
+    phase_ends: np.ndarray
     events: Mapping[str, int | Fraction] = field(default_factory=dict)

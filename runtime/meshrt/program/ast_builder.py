@@ -127,8 +127,8 @@ class ProgramBuilder(Transformer):
             ops.append(declaration.info)
         return Program(tuple(ops), tuple(regions), version)
 
-    def op_entry(self, keyword: Token, number: Token, name: Token, location: Token | None) -> _Numbered:
-        info = OpInfo(_string(name), _string(location) if location is not None else "")
+    def op_entry(self, keyword: Token, number: Token, *texts: Token | None) -> _Numbered:
+        info = OpInfo(*(_string(text) for text in texts if text is not None))
         return _Numbered(_int(number), info, number)
 
     def region(self, keyword: Token, name: Token, width: Token, height: Token, x: int, y: int, *items: Any) -> Region:

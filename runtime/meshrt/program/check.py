@@ -12,9 +12,11 @@ from collections.abc import Mapping
 
 from meshrt.diagnostics import Diagnostic, MeshError
 from meshrt.diagnostics.source_text import NO_TEXT, SourceText
+from meshrt.program.check_borders import check_borders
 from meshrt.program.check_code import check_codes
 from meshrt.program.check_declarations import check_declarations, check_rects
 from meshrt.program.check_routes import check_routes
+from meshrt.program.fabric import beyond_edges
 from meshrt.program.model import Program, Region
 from meshrt.program.problems import Problems, duplicates
 from meshrt.target import Target
@@ -36,8 +38,8 @@ def diagnose(
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with the program on this target, empty where nothing is.
 
-    Stage by stage (regions, rectangles, parameters, buffers, the other declarations, code); a
-    stage is looked at where those before it are sound.
+    Stage by stage (regions, rectangles, parameters, buffers, the other declarations, code, borders
+    between regions); a stage is looked at where those before it are sound.
 
     ``source`` is the text that the program was read from. With ``tensors``, the placements
     must name tensors of these shapes.
@@ -49,14 +51,17 @@ def diagnose(
     for region in program.regions:
         _check_on_fabric(region, target, problems)
     _check_apart(program, problems)
-    for region in program.regions:
+    borders = beyond_edges(program.regions) if not problems.found else []
+    for region, beyond in zip(program.regions, borders, strict=False):
         # What follows computes on arrays of the region's extent.
         if not problems.found and check_rects(region, problems):
             scope = check_declarations(region, target, problems, tensors)
-            check_routes(region, target, scope, problems)
+            check_routes(region, target, scope, beyond, problems)
             # Code speaks of what is declared: mistakes there would be reported again at every use.
             if not problems.found:
                 check_codes(region, target, scope, problems, len(program.ops))
+    if not problems.found:
+        check_borders(program, problems)
     return tuple(problems.found)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshrt.program.fabric import SIDE_NAMES
 from meshrt.program.model import PORTS, Region, Route
 from meshrt.program.problems import Problems, describe_pes
 from meshrt.program.scope import Scope
 from meshrt.target import Target
 
 
-def check_routes(region: Region, target: Target, scope: Scope, problems: Problems) -> None:
-    """Each router has at most one configuration of a color, and no route leaves the region but at a port."""
+def check_routes(region: Region, target: Target, scope: Scope, beyond: np.ndarray, problems: Problems) -> None:
+    """Each router has at most one configuration of a color; no route leaves the region but at a port or to a neighbour.
+
+    ``beyond`` [height, width, 4] says which other region begins at each side of a router, -1 for none.
+    """
     port_colors = {port.color for port in region.ports}
     covered: dict[int, np.ndarray] = {}
     for route in region.routes:
@@ -28,7 +32,7 @@ def check_routes(region: Region, target: Target, scope: Scope, problems: Problem
                 helps=["a router starts with one configuration of a color; later ones are set by route instructions"],
             )
         covered[route.color] |= mask
-        _check_edges(route, region, scope, mask, problems)
+        _check_edges(route, region, scope, mask, beyond, problems)
 
 
 def edge_mask(region: Region, port: str) -> np.ndarray:
@@ -79,9 +83,13 @@ def _check_ports(route: Route, problems: Problems) -> bool:
     return False
 
 
-def _check_edges(route: Route, region: Region, scope: Scope, mask: np.ndarray, problems: Problems) -> None:
+def _check_edges(
+    route: Route, region: Region, scope: Scope, mask: np.ndarray, beyond: np.ndarray, problems: Problems
+) -> None:
     for destination in route.destinations:
         leaving = mask & edge_mask(region, destination)
+        if destination in SIDE_NAMES:
+            leaving &= beyond[..., SIDE_NAMES.index(destination)] < 0
         for port in region.ports:
             if port.direction == "out" and port.side == destination and port.color == route.color:
                 leaving &= ~scope.mask(port.rect)

@@ -135,10 +135,14 @@ Statement = Union[Instruction, For, If, Until, OpScope]
 
 @dataclass(frozen=True, slots=True)
 class OpInfo:
-    """One source operation: its name in the graph and the user's line (``file:line``, or empty)."""
+    """One source operation: its name in the graph, the user's line (``file:line``, or empty), and its phase.
+
+    Phases are what a run does one after the other, such as prefill and decode; a program of one names none.
+    """
 
     name: str
     location: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)

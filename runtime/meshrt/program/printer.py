@@ -58,8 +58,10 @@ def print_program(program: Program) -> str:
     if program.ops:
         lines.append("")
     for number, op in enumerate(program.ops):
-        location = f" {print_string(op.location)}" if op.location else ""
-        lines.append(f"op {number} {print_string(op.name)}{location}")
+        texts = [op.name, op.location, op.phase]
+        while len(texts) > 1 and not texts[-1]:
+            texts.pop()
+        lines.append(f"op {number} {' '.join(map(print_string, texts))}")
     for region in program.regions:
         lines.append("")
         lines += _region_lines(region)

@@ -158,6 +158,6 @@ regions = st.builds(
 )
 programs = st.builds(
     Program,
-    st.lists(st.builds(OpInfo, strings, strings), max_size=2).map(tuple),
+    st.lists(st.builds(OpInfo, strings, strings, strings), max_size=2).map(tuple),
     st.lists(regions, max_size=2).map(tuple),
 )

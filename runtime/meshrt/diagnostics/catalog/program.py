@@ -97,8 +97,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0323": Entry(
         "a port is wrong",
-        "A host port lies on the side of the region that it names, and gives one index for each dimension of its "
-        "tensor.",
+        "A host port lies on the side of the region that it names, where no other region begins, and gives one index "
+        "for each dimension of its tensor.",
     ),
     "M0324": Entry(
         "a name cannot be used",
@@ -120,10 +120,16 @@ ENTRIES: dict[str, Entry] = {
         "The elements offset + i0 x stride0 + i1 x stride1 + .. of a view must lie in its buffer on every PE. "
         "Those that depend on loop counters or scalars are checked when the program runs.",
     ),
+    "M0328": Entry(
+        "linked regions differ in a scalar that they share",
+        "Regions between which routes lead must agree on what one sends and the other takes. A runtime scalar that "
+        "several of them declare has the same bounds in each and one value in a run.",
+    ),
     "M0330": Entry(
         "a route leads nowhere or serves nobody",
-        "A route has one input port and different output ports, leaves the region only at an output port, and a "
-        "PE that sends or receives on a color needs a configuration of it from or to its RAMP.",
+        "A route has one input port and different output ports, leaves the region only at an output port or where "
+        "another region touches it, and a PE that sends or receives on a color needs a configuration of it from or to "
+        "its RAMP.",
     ),
     "M0331": Entry(
         "an op is not in the op table",

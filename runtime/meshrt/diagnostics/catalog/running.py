@@ -84,7 +84,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0516": Entry(
         "a runtime scalar is missing or out of bounds",
-        "A program may leave integers to the run, such as the length of the prompt, each within bounds that it states.",
+        "A program may leave integers to the run, such as the length of the prompt, each within bounds that it states. "
+        "Regions between which routes lead share those of one name.",
     ),
     "M0517": Entry(
         "the weights do not fit the program",

@@ -9,7 +9,8 @@ loop counters are moved on by what one period added to them.
 
 PEs need not be in the same iteration, nor in the same loop or code: every loop that went on
 must be one that may be skipped, and each has its own number of rounds in a period. Regions
-share nothing; each must go along with the others or stand still.
+each must go along with the others or stand still; of those that words can go between none
+may stand still at a later clock than one that goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.records import C_CONTENDED, C_LATEST, C_ROUTE_WRITES, C_STALLED
 from meshrt.engines.batched.repetition import pattern
 from meshrt.engines.batched.state import Tables
-from meshrt.engines.batched.state_copies import Copies, Copy, Growth
+from meshrt.engines.batched.state_copies import Copies, Copy, Groups, Growth
 from meshrt.engines.loading.flatten import Branch, Enter, Execute, Head, LinearCode
 from meshrt.engines.result import Row
 from meshrt.program.expr import Expr, names_in
@@ -147,14 +148,17 @@ class Watch:
 
 
 class FastForward:
-    """Looks for loops that repeat themselves, and skips over their rounds. ``bounds`` are the regions' PEs."""
+    """Looks for loops that repeat themselves, and skips over their rounds.
+
+    ``groups`` are the PEs of regions that words can go between.
+    """
 
     def __init__(
         self,
         tables: Tables,
         metrics: Metrics,
         codes: Sequence[CodeRun],
-        bounds: Sequence[tuple[int, int]],
+        groups: Groups,
         lanes: Lanes | None,
         per_layer: bool,
         max_cycles: int | None,
@@ -162,7 +166,7 @@ class FastForward:
         self._tables = tables
         self._metrics = metrics
         self._lanes = lanes
-        self._copies = Copies(tables, lanes, bounds)
+        self._copies = Copies(tables, lanes, groups)
         self._max_cycles = max_cycles
         self._loops = [run.linear for run in codes]
         self._steady: set[Loop] = set()

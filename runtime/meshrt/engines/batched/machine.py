@@ -17,6 +17,7 @@ from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSets
+from meshrt.engines.batched.phase_ends import PhaseEnds
 from meshrt.engines.batched.prepare import Preparer
 from meshrt.engines.batched.prepare_fabric import route_config
 from meshrt.engines.batched.records import (
@@ -46,7 +47,9 @@ from meshrt.engines.loading.placement import load_placements
 from meshrt.engines.loading.ports import check_input
 from meshrt.engines.result import Finished
 from meshrt.program.expr import Int
+from meshrt.program.fabric import linked, region_bases
 from meshrt.program.model import Instruction, Program, instructions_in
+from meshrt.program.phases import Phases
 from meshrt.progress import Progress
 from meshrt.target import Target
 
@@ -81,15 +84,17 @@ class Machine:
         self._fast_forward = fast_forward
         self._per_layer = per_layer
         self._ledger = Ledger(target) if events else None
-        sizes = [r.width * r.height for r in program.regions]
-        self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
+        self._bases = region_bases(program.regions)
+        pes = sum(region.width * region.height for region in program.regions)
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
-        self._sram = Sram(program, self._bases, sum(sizes), values=not timing_only, watched=checked)
+        self._sram = Sram(program, self._bases, pes, values=not timing_only, watched=checked)
         self._codes: list[tuple[int, LinearCode]] = []
         instructions: list[Instruction] = []
+        phases = Phases.of(program)
+        rounds = until_rounds if timing_only else None
         for r, region in enumerate(program.regions):
             for code in region.codes:
-                linear = flatten(code, len(instructions), not timing_only, until_rounds if timing_only else None)
+                linear = flatten(code, len(instructions), not timing_only, rounds, phases)
                 instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
                 self._codes.append((r, linear))
         if timing_only and until_rounds is None:
@@ -100,7 +105,6 @@ class Machine:
         self._tables = make_tables(
             target,
             program.regions,
-            self._bases,
             colors,
             _switched(instructions, colors),
             max((len(h) for h in self._handles), default=1),
@@ -112,6 +116,7 @@ class Machine:
             event_size=EVENT_SIZE if events else 0,
         )
         self._sram.attach(self._tables)
+        self._phase_ends = PhaseEnds(self._tables, len(phases.names))
         self._sets = PeSets()
         self._index = IndexCache(self._names, self._bases)
         self._metrics = Metrics(self._tables.metrics, per_layer)
@@ -161,9 +166,9 @@ class Machine:
         if self._timing_only and not self._checked and self._ledger is None:
             lanes = Lanes(self._tables, self._metrics, self._target)
         if self._timing_only and not self._checked and self._fast_forward:
-            sizes = [r.width * r.height for r in self._program.regions]
-            bounds = [(base, base + size) for base, size in zip(self._bases, sizes, strict=True)]
-            forward = FastForward(self._tables, self._metrics, runs, bounds, lanes, self._per_layer, self._max_cycles)
+            ends = [*self._bases[1:], self._tables.pe_count]
+            groups = [[(self._bases[r], ends[r]) for r in group] for group in linked(self._program.regions)]
+            forward = FastForward(self._tables, self._metrics, runs, groups, lanes, self._per_layer, self._max_cycles)
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -179,6 +184,7 @@ class Machine:
             forward,
             self._ledger,
             self._outputs.told(),
+            self._phase_ends,
         )
         for i, (r, linear) in enumerate(self._codes):
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
@@ -196,6 +202,9 @@ class Machine:
 
     def _finished(self) -> Finished:
         tables = self._tables
+        for r, linear in self._codes:
+            pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
+            self._phase_ends.left(linear.last_phase, pes)
         clocks = tables.pes[:, E_CLOCK].copy()
         c = tables.header
         vectors, row = tables.scratch_events, LAST_OUT
@@ -222,7 +231,8 @@ class Machine:
             host_words_out=int(c[C_HOST_OUT]),
             link_words=tables.links[:, L_WORDS].reshape(-1, SIDES).copy(),
             events=self._ledger.counts(vectors[row]) if self._ledger is not None else {},
-            colors_peak=int(routed.sum(axis=0).max()) if routed.size else 0,
+            router_colors=routed.sum(axis=0),
+            phase_ends=self._phase_ends.table,
         )
 
 

@@ -2,7 +2,8 @@
 
 Two states of the records are compared, the earlier one a copy. ``shift`` is by how much the
 earliest clock of a region has moved. A time *goes along* when it has moved by just that. It
-*lies back* when it is before the earliest clock, so that nothing to come can depend on it:
+*lies back* when it is before the earliest clock of the regions that its own is linked with,
+so that nothing to come can depend on it:
 
 - clocks and the starts of moves under way must go along, or lie back unchanged;
 - what is overwritten without being read once it lies back (the last interval of a link, the
@@ -110,8 +111,9 @@ from meshrt.engines.pointers import i64_at
 ENDED, BLOCKED, RUNNABLE = 0, 1, 2
 # What is known of the growth of critical paths: whether anything is, hops, stages, and the vector of :mod:`.critical`.
 KNOWN, HOPS, STAGES, CAUSED = 0, 1, 2, 3
-# The frame of a comparison: the region's PEs, its earliest clock before, how far that has moved.
-LOW, HIGH, BASE, SHIFT = 0, 1, 2, 3
+# The frame of a comparison: the region's PEs, the earliest clock before of all that could reach it, how far the region
+# has moved, and that earliest clock now.
+LOW, HIGH, BASE, SHIFT, LATER = 0, 1, 2, 3, 4
 
 
 @inline
@@ -148,9 +150,9 @@ def lies_back(a, b, at, base):
 
 
 @inline
-def link_repeats(a, b, link, base, shift):
+def link_repeats(a, b, link, base, shift, later):
     """A link's busy interval goes along, or is over before anything to come could meet it."""
-    if a[link + L_END] <= base and b[link + L_END] <= base + shift:
+    if a[link + L_END] <= base and b[link + L_END] <= later:
         return True
     return (
         goes(a, b, link + L_FIRST, shift) and goes(a, b, link + L_END, shift) and a[link + L_BUSY] == b[link + L_BUSY]
@@ -191,14 +193,14 @@ def move_repeats(a, b, p, base, shift, path):
 
 
 @internal
-def slot_repeats(a, b, p, base, shift, path):
+def slot_repeats(a, b, p, base, shift, later, path):
     """The slot of a handle: idle, under way, or ended and not waited for."""
     if a[p + P_STATE] != b[p + P_STATE]:
         return False
     state = a[p + P_STATE] % COLOR
     if state == IDLE:
         return True
-    if state == DONE and a[p + P_START] < base and b[p + P_START] < base + shift:
+    if state == DONE and a[p + P_START] < base and b[p + P_START] < later:
         return a[p + P_GROUP] == b[p + P_GROUP]
     return move_repeats(a, b, p, base, shift, path)
 
@@ -231,7 +233,7 @@ def message_grows(a, b, m, n, path, hops, stages):
 
 
 @internal
-def message_repeats(a, b, m, n, base, shift, path, parked):
+def message_repeats(a, b, m, n, base, shift, later, path, parked):
     """Records m, then n of a message that lies at a PE, or is parked at a router."""
     if (
         a[m + M_N] != b[n + M_N]
@@ -252,7 +254,7 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
     stages = b[n + M_STAGES] - a[m + M_STAGES]
     first, last = b[n + M_FIRST] - a[m + M_FIRST], b[n + M_LAST] - a[m + M_LAST]
     along = first == shift and last == shift
-    back = a[m + M_LAST] < base and b[n + M_LAST] < base + shift
+    back = a[m + M_LAST] < base and b[n + M_LAST] < later
     if not parked:
         return (along and message_grows(a, b, m, n, path, hops, stages)) or back
     if not along and not (back and first == 0 and last == 0):
@@ -268,20 +270,19 @@ def message_repeats(a, b, m, n, base, shift, path, parked):
 
 
 @internal
-def messages_repeat(a, b, head, base, shift, path, parked):
+def messages_repeat(a, b, head, base, shift, later, path, parked):
     """The lists of messages that start at ``head``."""
     m, n = a[head], b[head]
     while m != 0 and n != 0:
-        if not message_repeats(a, b, m, n, base, shift, path, parked):
+        if not message_repeats(a, b, m, n, base, shift, later, path, parked):
             return False
         m, n = a[m + M_NEXT], b[n + M_NEXT]
     return m == n
 
 
 @internal
-def channel_repeats(a, b, f, blocking, base, shift, path):
+def channel_repeats(a, b, f, blocking, base, shift, later, path):
     """A channel: its route, the moves, messages and sends that wait there; ``blocking`` are slots without a handle."""
-    later = base + shift
     if a[f + F_ELEMENTS] != b[f + F_ELEMENTS] or a[f + F_ENTERED] - a[f + F_TAKEN] != b[f + F_ENTERED] - b[f + F_TAKEN]:
         return False
     if (a[f + F_CHUNK_LAST] >= base - 1 or b[f + F_CHUNK_LAST] >= later - 1) and not (
@@ -316,14 +317,14 @@ def channel_repeats(a, b, f, blocking, base, shift, path):
         if not send_repeats(a, b, a[w + W_SEND], b[v + W_SEND], base, shift, path):
             return False
         w, v = a[w + N_NEXT], b[v + N_NEXT]
-    return w == v and messages_repeat(a, b, f + F_MESSAGE_HEAD, base, shift, path, False)
+    return w == v and messages_repeat(a, b, f + F_MESSAGE_HEAD, base, shift, later, path, False)
 
 
 @native
 def repeats(before_at, now_at, kinds, frame, path):
     """Whether a region is in the state of before, later by the shift; learns how critical paths have grown."""
     a, b = i64_at(before_at), i64_at(now_at)
-    base, shift = frame[BASE], frame[SHIFT]
+    base, shift, later = frame[BASE], frame[SHIFT], frame[LATER]
     pes = b[B_PES]
     blocking = b[A_SLOTS] + b[B_HANDLES] * pes * P_SIZE
     any_parked = b[C_PARKED] != 0
@@ -331,26 +332,27 @@ def repeats(before_at, now_at, kinds, frame, path):
         e = b[A_PES] + pe * E_SIZE
         if kinds[pe] != ENDED and not pe_repeats(a, b, e, kinds[pe], base, shift, path):
             return False
-        if not (link_repeats(a, b, e + E_RAMP_IN, base, shift) and link_repeats(a, b, e + E_RAMP_OUT, base, shift)):
-            return False
+        for ramp in (E_RAMP_IN, E_RAMP_OUT):
+            if not link_repeats(a, b, e + ramp, base, shift, later):
+                return False
         for side in range(SIDES):
-            if not link_repeats(a, b, b[A_LINKS] + (pe * SIDES + side) * L_SIZE, base, shift):
+            if not link_repeats(a, b, b[A_LINKS] + (pe * SIDES + side) * L_SIZE, base, shift, later):
                 return False
         for handle in range(b[B_HANDLES]):
-            if not slot_repeats(a, b, b[A_SLOTS] + (handle * pes + pe) * P_SIZE, base, shift, path):
+            if not slot_repeats(a, b, b[A_SLOTS] + (handle * pes + pe) * P_SIZE, base, shift, later, path):
                 return False
     for color in range(b[B_COLORS]):
         for pe in range(frame[LOW], frame[HIGH]):
             channel = color * pes + pe
             if a[b[A_ROUTES] + channel] != b[b[A_ROUTES] + channel]:
                 return False
-            if not channel_repeats(a, b, b[A_CHANNELS] + channel * F_SIZE, blocking, base, shift, path):
+            if not channel_repeats(a, b, b[A_CHANNELS] + channel * F_SIZE, blocking, base, shift, later, path):
                 return False
             if any_parked:
                 for port in range(PORTS):
                     k = b[A_PARKED] + (channel * PORTS + port) * K_SIZE
                     if a[k + K_WORDS] != b[k + K_WORDS] or not messages_repeat(
-                        a, b, k + K_HEAD, base, shift, path, True
+                        a, b, k + K_HEAD, base, shift, later, path, True
                     ):
                         return False
     return True

@@ -23,6 +23,7 @@ from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.lanes import Lanes
 from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
+from meshrt.engines.batched.phase_ends import PhaseEnds
 from meshrt.engines.batched.prepare import Preparer
 from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
@@ -37,6 +38,7 @@ from meshrt.engines.loading.flatten import (
     Head,
     Jump,
     Leave,
+    Mark,
     Repeat,
 )
 from meshrt.program.cost import Events
@@ -72,6 +74,7 @@ class Scheduler:
         forward: FastForward | None = None,
         ledger: Ledger | None = None,
         tell: Callable[[], None] | None = None,
+        phase_ends: PhaseEnds | None = None,
     ):
         self._tables = tables
         self._counters = tables.header
@@ -88,6 +91,7 @@ class Scheduler:
         self._forward = forward
         self._ledger = ledger
         self._tell = tell
+        self._phase_ends = phase_ends
         # What the cycles that are owed were spent on, and the vectors of what was ever spent.
         self._owed_events = np.zeros(EVENT_SIZE, np.int64)
         self._vectors: dict[tuple, np.ndarray] = {}
@@ -279,6 +283,12 @@ class Scheduler:
                 (self._goto(run, step.end if ended else at + 1, counters), part)
                 for ended, part in self._sets.parts(pes, flags)
             ]
+        elif kind is Mark:
+            self._leave_lanes()
+            self._pay()
+            if self._phase_ends is not None:
+                self._phase_ends.left(step.phase, pes.pes)
+            result = [((code, at + 1, counters), pes)]
         else:
             assert kind is End
             result = []

@@ -83,6 +83,7 @@ from meshrt.engines.batched.records import (
     X_WAKEUP,
     X_WORD_BYTES,
 )
+from meshrt.program.fabric import neighbours
 from meshrt.program.model import Region
 from meshrt.target import Target
 
@@ -203,7 +204,6 @@ class Tables:
 def make_tables(
     target: Target,
     regions: Sequence[Region],
-    bases: Sequence[int],
     colors: Sequence[int],
     switched: Sequence[bool],
     handle_count: int,
@@ -290,7 +290,7 @@ def make_tables(
     header[B_STACK] = pes + 1
     for name, field in _NUMBERS.items():
         header[field] = getattr(target, name)
-    table["neighbours"][:, 0] = _neighbours(regions, bases).reshape(-1)
+    table["neighbours"][:, 0] = neighbours(regions).reshape(-1)
     table["color_numbers"][:] = -1
     for dense, color in enumerate(colors):
         table["color_numbers"][color] = dense
@@ -320,14 +320,3 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     line = _LINE * 8 // array.itemsize
     skip = -(array.ctypes.data // array.itemsize) % line
     return array[skip : len(array) - line + skip]
-
-
-def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:
-    """Router beyond each port N, E, S, W of every router, -1 beyond its region."""
-    parts = [np.zeros((0, 4), np.int64)]
-    for region, base in zip(regions, bases, strict=True):
-        grid = base + np.arange(region.width * region.height, dtype=np.int64).reshape(region.height, region.width)
-        around = np.pad(grid, 1, constant_values=-1)
-        sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
-        parts.append(np.stack(sides, axis=-1).reshape(-1, 4))
-    return np.concatenate(parts)

@@ -18,6 +18,9 @@ from meshrt.engines.batched.state import Tables
 #: Larger states are not copied.
 _MOST_BYTES = 3 << 29
 
+#: Groups of linked regions: for each of them the numbers of its first PE and behind its last.
+Groups = Sequence[Sequence[tuple[int, int]]]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Growth:
@@ -44,12 +47,12 @@ class Copy(Protocol):
 
 
 class Copies:
-    """Makes copies; memory of old ones is used again. ``bounds`` are the regions' PEs."""
+    """Makes copies; memory of old ones is used again. ``groups`` are the PEs of regions that words can go between."""
 
-    def __init__(self, tables: Tables, lanes: Lanes | None, bounds: Sequence[tuple[int, int]]):
+    def __init__(self, tables: Tables, lanes: Lanes | None, groups: Groups):
         self._tables = tables
         self._lanes = lanes
-        self._bounds = bounds
+        self._groups = groups
         self._spare: list[np.ndarray] = []
 
     def of_now(self, kinds: np.ndarray, alone: bool) -> Copy | None:
@@ -68,7 +71,7 @@ class Copies:
         records = self._spare.pop() if self._spare else np.empty_like(self._tables.records)
         for part in parts:
             records[part] = self._tables.records[part]
-        return RecordsCopy(self._tables, self._lanes, self._bounds, kinds, records, self._spare)
+        return RecordsCopy(self._tables, self._lanes, self._groups, kinds, records, self._spare)
 
     def _parts(self) -> list[slice]:
         """The parts of the records that a comparison reads."""
@@ -96,14 +99,14 @@ class RecordsCopy:
         self,
         tables: Tables,
         lanes: Lanes | None,
-        bounds: Sequence[tuple[int, int]],
+        groups: Groups,
         kinds: np.ndarray,
         records: np.ndarray,
         spare: list[np.ndarray],
     ):
         self._tables = tables
         self._lanes = lanes
-        self._bounds = bounds
+        self._groups = groups
         self._kinds = kinds
         self._records = records
         self._spare = spare
@@ -120,14 +123,12 @@ class RecordsCopy:
         before = self._records[tables.extent("header")]
         if any(tables.header[c] != before[c] for c in (C_HOST_IN, C_HOST_OUT, C_PARKED)):
             return None
-        frames = []
-        for low, high in self._bounds:
-            base, _ = clocks(at, kinds, RUNNABLE, low, high)
-            now, _ = clocks(tables.records_at, kinds, RUNNABLE, low, high)
-            # In a region that stands still no critical path grows.
-            path = np.zeros(CAUSED + EVENT_SIZE, np.int64)
-            path[KNOWN] = now == base
-            frames.append((np.array([low, high, base, now - base], np.int64), path))
+        frames: list[tuple[np.ndarray, np.ndarray]] = []
+        for group in self._groups:
+            found = self._frames(group)
+            if found is None:
+                return None
+            frames += found
         shifts = {int(frame[SHIFT]) for frame, _ in frames} - {0}
         if len(shifts) != 1 or min(shifts) < 0:
             return None
@@ -142,6 +143,42 @@ class RecordsCopy:
                 carry(at, tables.records_at, frame, path, periods)
 
         return Growth(shifts.pop(), last, carry_on)
+
+    def _frames(self, group: Sequence[tuple[int, int]]) -> list[tuple[np.ndarray, np.ndarray]] | None:
+        """The frame of each region of a group, and what is known of the growth of its critical paths.
+
+        None where a region stands still at a later clock than one that goes on.
+        """
+        copied, now = self._records.ctypes.data, self._tables.records_at
+        known: list[tuple[int, int]] = []
+        shifts: list[int | None] = []
+        for low, high in group:
+            before, last = clocks(copied, self._kinds, RUNNABLE, low, high)
+            if last < 0:
+                shifts.append(None)
+                continue
+            shift = clocks(now, self._kinds, RUNNABLE, low, high)[0] - before
+            known.append((before, shift))
+            shifts.append(shift)
+        base = min((b for b, _ in known), default=0)
+        later = min((b + s for b, s in known), default=0)
+        standing = [b for b, s in known if s == 0]
+        # Words that it sends later could meet what another region will have done by then.
+        if any(s for _, s in known) and max(standing, default=base) > base:
+            return None
+        # A region whose PEs all wait goes along with the others.
+        common = next((s for _, s in known if s), 0)
+        grows = np.zeros(CAUSED + EVENT_SIZE, np.int64)
+        frames = []
+        for (low, high), shift in zip(group, shifts, strict=True):
+            own = common if shift is None else shift
+            path = grows
+            if own == 0:
+                # In a region that stands still no critical path grows.
+                path = np.zeros(CAUSED + EVENT_SIZE, np.int64)
+                path[KNOWN] = 1
+            frames.append((np.array([low, high, base, own, later], np.int64), path))
+        return frames
 
 
 class LanesCopy:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from meshrt.program.expr import Expr, Int, minimum
 from meshrt.program.model import Code, For, If, Instruction, OpScope, Statement, Until, View
+from meshrt.program.phases import Phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +83,32 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """The end of a phase, which is noted and takes no time."""
+
+    phase: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The end of the code."""
 
 
-Step = Execute | Enter | Head | Leave | Repeat | Branch | Jump | Again | End
+Step = Execute | Enter | Head | Leave | Repeat | Branch | Jump | Again | Mark | End
 
 
 @dataclass(frozen=True, slots=True)
 class LinearCode:
-    """The steps of one code; ``loops[i]`` are the heads of the loops around step i, ``ops[i]`` its op (-1: none)."""
+    """The steps of one code; ``loops[i]`` are the heads of the loops around step i.
+
+    ``ops[i]`` is the op of step i; what belongs to none in phase p has op -1 - p. It ends in ``last_phase``.
+    """
 
     code: Code
     steps: tuple[Step, ...]
     loops: tuple[tuple[int, ...], ...]
     ops: tuple[int, ...]
+    last_phase: int
 
     def counters(self, step: int) -> tuple[str, ...]:
         """Names of the counters of the loops around a step, outermost first; "" for an ``until``."""
@@ -169,14 +181,27 @@ class _Flattener:
         return Leave(flag, end, line) if self.values else Branch(Int(1), end, line)
 
 
-def flatten(code: Code, first_number: int = 0, values: bool = True, until_rounds: int | None = None) -> LinearCode:
+def flatten(
+    code: Code,
+    first_number: int = 0,
+    values: bool = True,
+    until_rounds: int | None = None,
+    phases: Phases | None = None,
+) -> LinearCode:
     """Linear code of one ``code``; its instructions are numbered from ``first_number`` on.
 
-    Without ``values`` no flag ends a counted loop; ``until_rounds`` then bounds its rounds.
+    Without ``values`` no flag ends a counted loop; ``until_rounds`` then bounds its rounds. Without ``phases`` there
+    is one.
     """
     flattener = _Flattener(first_number, values, until_rounds)
-    flattener.body(code.body, (), -1)
-    flattener.add(End(), (), -1)
+    of_statements = phases.of_statements(code.body) if phases is not None else [0] * len(code.body)
+    phase = of_statements[0] if of_statements else 0
+    for statement, its in zip(code.body, of_statements, strict=True):
+        if its != phase:
+            flattener.add(Mark(phase), (), -1 - phase)
+            phase = its
+        flattener.statement(statement, (), -1 - phase)
+    flattener.add(End(), (), -1 - phase)
     steps = tuple(step for step in flattener.steps if step is not None)
     assert len(steps) == len(flattener.steps)
-    return LinearCode(code, steps, tuple(flattener.loops), tuple(flattener.ops))
+    return LinearCode(code, steps, tuple(flattener.loops), tuple(flattener.ops), phase)

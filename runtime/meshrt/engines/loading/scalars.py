@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from meshrt.diagnostics import MeshError
+from meshrt.program.fabric import linked
 from meshrt.program.model import Program
 
 
 def check_scalars(program: Program, scalars: Mapping[str, Mapping[str, int]]) -> None:
-    """Every runtime scalar has a value in its bounds. Raises M0516."""
+    """Every runtime scalar has a value in its bounds, and the same in all regions that are linked. Raises M0516."""
     for region in program.regions:
         given = scalars.get(region.name, {})
         for scalar in region.scalars:
@@ -21,3 +22,14 @@ def check_scalars(program: Program, scalars: Mapping[str, Mapping[str, int]]) ->
                     f"scalar {scalar.name} of region {region.name} is {given[scalar.name]}; "
                     f"it lies from {scalar.low} to {scalar.high}",
                 )
+    for group in linked(program.regions):
+        first: dict[str, str] = {}
+        for region in (program.regions[r] for r in group):
+            for scalar in region.scalars:
+                other, value = first.setdefault(scalar.name, region.name), scalars[region.name][scalar.name]
+                if scalars[other][scalar.name] != value:
+                    raise MeshError(
+                        "M0516",
+                        f"scalar {scalar.name} is {scalars[other][scalar.name]} in region {other} and {value} in "
+                        f"region {region.name}; words go between the two, so they share it",
+                    )

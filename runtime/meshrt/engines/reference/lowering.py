@@ -19,6 +19,7 @@ from meshrt.engines.loading.flatten import (
     Jump,
     Leave,
     LinearCode,
+    Mark,
     Repeat,
     flatten,
 )
@@ -42,6 +43,7 @@ from meshrt.program import cost
 from meshrt.program.expr import Expr, Int
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Arg, Instruction, Program, View, instructions_in
+from meshrt.program.phases import Phases
 from meshrt.target import Target
 
 KINDS = {
@@ -84,6 +86,7 @@ class Lowered:
     firsts: tuple[int, ...]
     origins: tuple[tuple[int, int], ...]
     depth: int
+    phases: int
 
 
 def route_config(source: str, destinations: Sequence[str] | str) -> int:
@@ -135,9 +138,10 @@ class Lowering:
         table: list[list[int]] = []
         firsts: list[int] = []
         origins: list[tuple[int, int]] = []
+        phases = Phases.of(self._program)
         for r, region in enumerate(self._program.regions):
             for code in region.codes:
-                linear = flatten(code, len(instructions))
+                linear = flatten(code, len(instructions), phases=phases)
                 numbers = handle_numbers(instructions_in(code.body))
                 firsts.append(len(steps))
                 first = len(steps)
@@ -164,6 +168,7 @@ class Lowering:
             tuple(firsts),
             tuple(origins),
             depth,
+            len(phases.names),
         )
 
     def _expr(self, expr: object, region: int, counters: Sequence[str]) -> int:
@@ -191,6 +196,8 @@ class Lowering:
                 return [rec.JUMP, 0, first + target, depth, op]
             case Again(flag, head):
                 return [rec.AGAIN, self._operand(flag, region, counters), first + head, depth, op]
+            case Mark(phase):
+                return [rec.MARK, phase, 0, depth, op]
             case End():
                 return [rec.STOP, 0, 0, depth, op]
         raise TypeError(f"not a step: {step!r}")

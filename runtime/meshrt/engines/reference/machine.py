@@ -24,6 +24,7 @@ from meshrt.engines.reference.lowering import Lowering, route_config
 from meshrt.engines.reference.state import make_state
 from meshrt.engines.result import Finished, Row
 from meshrt.program.cost import price, words
+from meshrt.program.fabric import region_bases
 from meshrt.program.model import Port, Program, Region
 from meshrt.progress import Progress
 from meshrt.target import Target
@@ -57,11 +58,11 @@ class Machine:
         self._program = program
         self._target = target
         self._max_cycles = max_cycles
-        sizes = [r.width * r.height for r in program.regions]
-        self._bases = [sum(sizes[:i]) for i in range(len(sizes))]
+        self._bases = region_bases(program.regions)
+        pes = sum(region.width * region.height for region in program.regions)
         self._names = [RegionNames(r, scalars.get(r.name, {})) for r in program.regions]
-        self._layout = Layout(program, self._bases, sum(sizes))
-        environment, slots = self._environment(sum(sizes))
+        self._layout = Layout(program, self._bases, pes)
+        environment, slots = self._environment(pes)
         self._lowered = Lowering(program, target, self._layout, self._names, slots).lower()
         colors = program_colors(program, self._lowered.instructions, target)
         ports = [port for region in program.regions for port in region.ports]
@@ -73,7 +74,6 @@ class Machine:
         self._state = make_state(
             target,
             program.regions,
-            self._bases,
             colors,
             self._lowered,
             self._layout,
@@ -296,6 +296,10 @@ class Machine:
                 row.sram_bytes += count * done.sram_bytes
                 for cause, times in done.events.items():
                     row.events[cause] += count * times
+        ends = tables["phase_ends"].reshape(-1, state.pes, 3).copy()
+        for r, linear in self._lowered.codes:
+            pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
+            ends[linear.last_phase, pes] = tables["pes"][pes][:, (rec.E_CLOCK, rec.E_HOPS, rec.E_STAGES)]
         routed = tables["channels"][:, rec.F_CONFIG].reshape(state.pes, -1) != 0
         return Finished(
             outputs=outputs,
@@ -310,5 +314,6 @@ class Machine:
             host_words_in=int(header[rec.H_HOST_IN]),
             host_words_out=int(header[rec.H_HOST_OUT]),
             link_words=self.link_words,
-            colors_peak=int(routed.sum(axis=1).max()) if routed.size else 0,
+            router_colors=routed.sum(axis=1),
+            phase_ends=ends,
         )

@@ -21,6 +21,7 @@ from meshrt.engines.reference.core.routers import settle
 from meshrt.engines.reference.layout import Layout
 from meshrt.engines.reference.lowering import Lowered
 from meshrt.program import cost
+from meshrt.program.fabric import neighbours
 from meshrt.program.model import Region
 from meshrt.target import Target
 
@@ -109,7 +110,6 @@ def check_target(target: Target, colors: Sequence[int]) -> None:
 def make_state(
     target: Target,
     regions: Sequence[Region],
-    bases: Sequence[int],
     colors: Sequence[int],
     lowered: Lowered,
     layout: Layout,
@@ -173,6 +173,7 @@ def make_state(
         rec.A_COLORS: ("colors", color_limit, 1),
         rec.A_VIEWS: ("views", 1, SCRATCH),
         rec.A_MARKS: ("marks", target.sram_bytes // 2 + 2, 1),
+        rec.A_PHASE_ENDS: ("phase_ends", lowered.phases * pes, 3),
     }
     starts, total = {}, rec.HEADER_SIZE
     for number, (_, rows, width) in fields.items():
@@ -197,9 +198,9 @@ def make_state(
     tables["named"][:] = layout.named
     tables["declared"][:] = declared
     tables["rivals"][:, 0] = rivals
-    neighbours = _neighbours(regions, bases)
-    tables["neighbours"][:, 0] = neighbours.reshape(-1)
-    tables["ahead"][:, 0] = _queues_ahead(neighbours, count).reshape(-1)
+    beyond = neighbours(regions)
+    tables["neighbours"][:, 0] = beyond.reshape(-1)
+    tables["ahead"][:, 0] = _queues_ahead(beyond, count).reshape(-1)
     tables["colors"][:] = -1
     tables["colors"][list(colors), 0] = np.arange(len(colors))
     # Node 0 stands for none.
@@ -308,23 +309,12 @@ def _aligned(count: int, dtype: type) -> np.ndarray:
     return array[skip : skip + count]
 
 
-def _neighbours(regions: Sequence[Region], bases: Sequence[int]) -> np.ndarray:
-    """Router beyond each port N, E, S, W of every router, -1 beyond its region."""
-    parts = [np.zeros((0, SIDES), np.int64)]
-    for region, base in zip(regions, bases, strict=True):
-        grid = base + np.arange(region.width * region.height, dtype=np.int64).reshape(region.height, region.width)
-        around = np.pad(grid, 1, constant_values=-1)
-        sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
-        parts.append(np.stack(sides, axis=-1).reshape(-1, SIDES))
-    return np.concatenate(parts)
-
-
-def _queues_ahead(neighbours: np.ndarray, colors: int) -> np.ndarray:
-    """[routers, links]: number of the queue of color 0 behind every link, far below 0 where it leaves its region."""
-    routers = np.arange(len(neighbours))
-    ahead = np.empty((len(neighbours), rec.LINKS), np.int64)
+def _queues_ahead(beyond: np.ndarray, colors: int) -> np.ndarray:
+    """[routers, links]: number of the queue of color 0 behind every link, far below 0 where no region lies there."""
+    routers = np.arange(len(beyond))
+    ahead = np.empty((len(beyond), rec.LINKS), np.int64)
     ports = (np.arange(SIDES) + 2) % SIDES
-    ahead[:, :SIDES] = np.where(neighbours >= 0, neighbours * colors * rec.QUEUES + ports, -(1 << 40))
+    ahead[:, :SIDES] = np.where(beyond >= 0, beyond * colors * rec.QUEUES + ports, -(1 << 40))
     ahead[:, rec.TO_PE] = routers * colors * rec.QUEUES + rec.INTO_PE
     ahead[:, rec.FROM_PE] = routers * colors * rec.QUEUES + RAMP
     return ahead

@@ -15,14 +15,18 @@ from meshrt.engines.reference.core.operands import AT, DTYPE, STACK, reads, reso
 from meshrt.engines.reference.core.records import (
     A_COUNTERS,
     A_PES,
+    A_PHASE_ENDS,
     A_ROWS,
     A_STEPS,
     A_VIEWS,
     B_DEPTH,
+    B_PES,
     BRANCH,
     E_BLOCKED,
     E_CLOCK,
+    E_HOPS,
     E_SIZE,
+    E_STAGES,
     E_STEP,
     ENDED,
     ENTER,
@@ -34,6 +38,7 @@ from meshrt.engines.reference.core.records import (
     JUMP,
     K_CYCLES,
     LEAVE,
+    MARK,
     N_BUSY,
     N_SIZE,
     NO_LAYER,
@@ -152,6 +157,9 @@ def run_pe(header_at, pe, time):
                     spend(r, e, r[X_BRANCH], row)
             elif kind == JUMP:
                 following = r[s + S_TARGET]
+            elif kind == MARK:
+                left = r[A_PHASE_ENDS] + (number * r[B_PES] + pe) * 3
+                r[left], r[left + 1], r[left + 2] = r[e + E_CLOCK], r[e + E_HOPS], r[e + E_STAGES]
             else:
                 done = flag_of(r, number, pe)
                 if r[H_STATUS] == FINISHED:

@@ -193,10 +193,10 @@ S_KIND = 0
 S_NUMBER = 1  # an instruction's number, an expression, or an operand's number
 S_TARGET = 2  # where it goes on when it does not go on with the next
 S_DEPTH = 3  # loops around it
-S_OP = 4  # row of the op table, -1 for none
+S_OP = 4  # row of the op table, -1 - p for none in phase p
 S_ROW = 5  # the row of counts of its op, plus one, where that is the same in all layers; 0 before it is known
 S_SIZE = 8
-EXECUTE, ENTER, HEAD, LEAVE, REPEAT, BRANCH, JUMP, AGAIN, STOP = range(9)
+EXECUTE, ENTER, HEAD, LEAVE, REPEAT, BRANCH, JUMP, AGAIN, STOP, MARK = range(10)
 
 # A row of counts.
 (N_CYCLES, N_BUSY, N_MACS, N_INSTRUCTIONS, N_WORDS, N_WAITS, N_HOPS, N_SIZE) = range(8)
@@ -282,7 +282,7 @@ H_MOST = 32  # the most words that ever existed at once
     A_SLOTS,
     A_NAMED,
     A_DECLARED,
-    A_SHAPES,
+    A_PHASE_ENDS,  # of each phase, then each PE: clock, hops and stages when it left
     A_LIVE,
     A_RIVALS,
     A_COLORS,
