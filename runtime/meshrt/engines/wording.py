@@ -47,7 +47,7 @@ class Wording:
         for r in sorted({self.region_of(p) for p in pes}):
             text = describe([self.where(p) for p in pes if self.region_of(p) == r])
             parts.append(text if len(self._program.regions) == 1 else f"{text} of {self._program.regions[r].name}")
-        return ", ".join(parts)
+        return " and ".join(parts)
 
     def color(self, dense: int) -> int:
         """The program's number of a dense color; a number that is none stays as it is."""

@@ -61,7 +61,7 @@ class Scope:
         area = rect_slices(rect)
         if static:
             grid = self.values.setdefault(name, np.zeros(self.coverage[name].shape, np.int64))
-            grid[area] = np.broadcast_to(self.grid(value), grid.shape)[area]
+            grid[area] = self.grid(value, area)
         else:
             self.values.pop(name, None)
         self.coverage[name][area] = True
@@ -77,12 +77,12 @@ class Scope:
         names = names_in(expr)
         return names <= self.values.keys() and not names & hidden and tables_in(expr) <= self.tables.keys()
 
-    def grid(self, expr: Expr) -> np.ndarray:
-        """The value of a static expression on every PE."""
-        shape = (self.region.height, self.region.width)
+    def grid(self, expr: Expr, area: tuple[slice, slice] = (slice(None), slice(None))) -> np.ndarray:
+        """The value of a static expression on every PE of an area of the region."""
+        values = {name: grid[area] for name, grid in self.values.items()}
         tables = {name: entries if len(entries) else np.zeros(1, np.int64) for name, entries in self.tables.items()}
         try:
-            return np.broadcast_to(np.asarray(evaluate(expr, self.values, tables)), shape)
+            return np.broadcast_to(np.asarray(evaluate(expr, values, tables)), values["x"].shape)
         except ZeroDivisionError as error:
             raise StaticFailure("divides by zero") from error
 

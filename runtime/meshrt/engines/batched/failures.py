@@ -102,7 +102,7 @@ class Explainer:
         for r in sorted({self.region_of(p) for p in pes}):
             text = describe([self.where(p) for p in pes if self.region_of(p) == r])
             parts.append(text if len(self._program.regions) == 1 else f"{text} of {self._program.regions[r].name}")
-        return ", ".join(parts)
+        return " and ".join(parts)
 
     def call(self, number: int) -> str:
         """``recv at line 12`` of an instruction number."""

@@ -5,6 +5,8 @@
     proof.findings      # diagnostics, with the codes of the runtime; empty where all is proven
     proof.regions       # what was proven: classes of scalars, words, rounds skipped by induction
 
+Regions that words can go between are proven together (:mod:`.stretches`), others one by one.
+
 ``prove`` takes a program that :func:`meshrt.program.check.diagnose` finds nothing wrong with.
 
 **Why one execution is enough.** PEs, asynchronous moves and routers are sequential processes. A queue has one writer

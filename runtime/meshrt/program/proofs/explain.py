@@ -67,7 +67,6 @@ from meshrt.program.proofs.records import (
 )
 from meshrt.program.proofs.state import State
 from meshrt.program.proofs.waits import HOST, ROOM, ROUTE, WORDS, Wait, Waits
-from meshrt.program.rectangles import describe
 
 _DTYPE_NAMES = tuple(DTYPE_NUMBERS)
 _PORT_NAMES = tuple(PORT_NUMBERS)
@@ -78,24 +77,18 @@ MOST = 6
 class Explainer:
     """Turns the state at the end of one execution into diagnostics. ``scalars`` says for which values it was run."""
 
-    def __init__(self, prepared: Prepared, state: State, source: SourceText, scalars: str, several: bool):
+    def __init__(self, prepared: Prepared, state: State, source: SourceText, scalars: str):
         self._prepared = prepared
         self._state = state
         self._s = state.s
         self._source = source
         self._scalars = scalars
-        self._several = several
 
     # Names.
 
-    def _where(self, pe: int) -> tuple[int, int]:
-        y, x = divmod(pe, self._prepared.region.width)
-        return x, y
-
     def pes(self, pes: Iterable[int]) -> str:
-        """Rectangles of PEs, with their region where there are several."""
-        text = describe([self._where(pe) for pe in pes])
-        return f"{text} of {self._prepared.region.name}" if self._several else text
+        """Rectangles of PEs, with their regions where there are several."""
+        return self._prepared.stretch.describe(pes)
 
     def _line_of(self, step: int) -> int:
         return int(self._s[step + S_LINE]) if step >= self._s[A_STEPS] else 0

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from meshrt.program.expr import Binary, Expr, Int, Name, Select, TableRef, names_in
-from meshrt.program.model import Region
 from meshrt.program.proofs.records import (
     ADD,
     CONSTANT,
@@ -39,6 +38,7 @@ from meshrt.program.proofs.records import (
     RETURN,
     SUB,
 )
+from meshrt.program.proofs.stretches import Stretch
 from meshrt.program.scope import Scope, StaticFailure
 
 _OPERATIONS = {
@@ -59,10 +59,13 @@ _OPERATIONS = {
 
 
 class Expressions:
-    """The expressions of one region, each compiled once and known by a number."""
+    """The expressions of one stretch, each compiled once and known by a number."""
 
-    def __init__(self, region: Region):
+    def __init__(self, stretch: Stretch):
+        region = stretch.region
         self.scope = Scope.of(region)
+        self._homes = dict(stretch.homes)
+        self._areas = [part.area for part in stretch.parts]
         self._scalars = {scalar.name: i for i, scalar in enumerate(region.scalars)}
         self._tables = {table.name: i for i, table in enumerate(region.tables)}
         self._read: set[str] = set()
@@ -70,8 +73,10 @@ class Expressions:
         self._numbers: dict[tuple[Expr, tuple[tuple[str, int], ...]], int] = {}
         self._rows: list[tuple[int, int]] = []
         self._code: list[tuple[int, int]] = []
-        self._grids: dict[bytes, int] = {}
+        self._grids: dict[tuple[int | None, bytes], int] = {}
+        # The rows of grids, and whose values each holds; those of several parts lie beside each other.
         self._grid_rows: list[np.ndarray] = []
+        self._grid_users: list[set[int | None]] = []
         self._depth = 1
         for i, param in enumerate(region.params):
             self.scope.define_param(param.name, param.rect, param.value)
@@ -79,6 +84,8 @@ class Expressions:
                 # On its rectangle the parameter is this expression, elsewhere what it was before.
                 mask = f"@param {i}"
                 self.scope.values[mask] = self.scope.mask(param.rect).astype(np.int64)
+                if param.name in self._homes:
+                    self._homes[mask] = self._homes[param.name]
                 before = self._dynamic.get(param.name, Int(0))
                 self._dynamic[param.name] = Select(Name(mask), self.resolve(param.value), before)
 
@@ -120,29 +127,46 @@ class Expressions:
             return CONSTANT, expr.value
         grid = self._grid(expr, counters)
         if grid is not None:
-            return (CONSTANT, int(grid.flat[0])) if (grid == grid.flat[0]).all() else (GRID, self._keep(grid))
+            return (CONSTANT, int(grid.flat[0])) if (grid == grid.flat[0]).all() else (GRID, self._keep(expr, grid))
         start = len(self._code)
         self._emit(expr, counters, 1)
         self._code.append((RETURN, 0))
         return (OF_SCALARS if names_in(expr) & self._scalars.keys() else GENERAL), start
 
+    def _home(self, expr: Expr) -> int | None:
+        """The part of the stretch to which an expression belongs; None where it means the same everywhere."""
+        return next((self._homes[name] for name in sorted(names_in(expr)) if name in self._homes), None)
+
+    def _area(self, home: int | None) -> tuple[slice, slice]:
+        return (slice(None), slice(None)) if home is None else self._areas[home]
+
     def _grid(self, expr: Expr, counters: Mapping[str, int]) -> np.ndarray | None:
+        """The values on the PEs to which the expression belongs, where they follow from the PE alone."""
         if not self.scope.is_static(expr, frozenset(counters)):
             return None
+        area = self._area(self._home(expr))
+        here = np.zeros((self.scope.region.height, self.scope.region.width), bool)
+        here[area] = True
         try:
-            everywhere = np.ones((self.scope.region.height, self.scope.region.width), bool)
-            self.scope.check_tables(expr, everywhere)
-            return np.asarray(self.scope.grid(expr), np.int64)
+            self.scope.check_tables(expr, here)
+            return np.asarray(self.scope.grid(expr, area), np.int64)
         except StaticFailure:
             # Only PEs that come to it will tell.
             return None
 
-    def _keep(self, grid: np.ndarray) -> int:
-        flat = np.ascontiguousarray(grid, np.int64).reshape(-1)
-        key = flat.tobytes()
+    def _keep(self, expr: Expr, grid: np.ndarray) -> int:
+        home = self._home(expr)
+        key = home, np.ascontiguousarray(grid).tobytes()
         if key not in self._grids:
-            self._grids[key] = len(self._grid_rows)
-            self._grid_rows.append(flat)
+            users = self._grid_users
+            free = (i for i, used in enumerate(users) if home is not None and not used & {home, None})
+            row = next(free, len(users))
+            if row == len(users):
+                users.append(set())
+                self._grid_rows.append(np.zeros((self.scope.region.height, self.scope.region.width), np.int64))
+            users[row].add(home)
+            self._grid_rows[row][self._area(home)] = grid
+            self._grids[key] = row
         return self._grids[key]
 
     def _emit(self, expr: Expr, counters: Mapping[str, int], depth: int) -> None:
@@ -154,7 +178,7 @@ class Expressions:
         grid = self._grid(expr, counters)
         if grid is not None:
             uniform = bool((grid == grid.flat[0]).all())
-            code.append((PUSH, int(grid.flat[0])) if uniform else (PUSH_GRID, self._keep(grid)))
+            code.append((PUSH, int(grid.flat[0])) if uniform else (PUSH_GRID, self._keep(expr, grid)))
             return
         match expr:
             case Name(name):
@@ -193,7 +217,7 @@ class Expressions:
     def grids(self) -> np.ndarray:
         """Values on all PEs: int64 [grids, PEs]."""
         pes = self.scope.region.height * self.scope.region.width
-        return np.stack(self._grid_rows) if self._grid_rows else np.zeros((1, pes), np.int64)
+        return np.stack(self._grid_rows).reshape(-1, pes) if self._grid_rows else np.zeros((1, pes), np.int64)
 
     def stack(self) -> np.ndarray:
         """Room for the deepest expression."""

@@ -105,20 +105,21 @@ from meshrt.program.proofs.records import (
 )
 from meshrt.program.proofs.skeleton import Skeleton, output_bits
 from meshrt.program.proofs.state import Layout, State
+from meshrt.program.proofs.stretches import Stretch
 from meshrt.program.proofs.tables import program_tables
 from meshrt.target import Target
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prepared:
-    """A region made ready for proofs on a target: what does not change between executions.
+    """A stretch made ready for proofs on a target: what does not change between executions. ``region`` is all of it.
 
     ``colors`` are those that the region speaks of, in ascending order; channels count them in this order;
     ``rewritten`` are those whose routes the code may change. ``counts`` has the number of the expression of each host
     port's count.
     """
 
-    region: Region
+    stretch: Stretch
     target: Target
     expressions: Expressions
     buffers: Buffers
@@ -127,10 +128,16 @@ class Prepared:
     rewritten: tuple[int, ...]
     counts: tuple[int, ...]
 
+    @property
+    def region(self) -> Region:
+        """All regions of the stretch as one."""
+        return self.stretch.region
 
-def prepare(region: Region, target: Target) -> Prepared:
-    """Read a region whose declarations and code are sound."""
-    expressions, buffers = Expressions(region), Buffers(region)
+
+def prepare(stretch: Stretch, target: Target) -> Prepared:
+    """Read regions whose declarations and code are sound."""
+    region = stretch.region
+    expressions, buffers = Expressions(stretch), Buffers(region)
     skeleton = Skeleton(region, expressions, buffers)
     counts = tuple(expressions.number(port.count, {}) for port in region.ports)
     colors = {route.color for route in region.routes} | {port.color for port in region.ports}
@@ -142,7 +149,7 @@ def prepare(region: Region, target: Target) -> Prepared:
                 # A computed color may be any.
                 rewritten |= {color.value} if isinstance(color, Int) else set(range(target.colors))
     known = tuple(sorted(colors | rewritten))
-    return Prepared(region, target, expressions, buffers, skeleton, known, tuple(sorted(rewritten)), counts)
+    return Prepared(stretch, target, expressions, buffers, skeleton, known, tuple(sorted(rewritten)), counts)
 
 
 def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -> State:
@@ -317,7 +324,8 @@ def _fill_channels(prepared: Prepared, state: State) -> None:
     channels[..., F_INPUT] = -1
     channels[..., F_COLOR] = np.array(prepared.colors)
     channels[..., F_PE] = starts["pes"] + (np.arange(layout.pes) * layout.pe_size).reshape(shape[:2])[..., None]
-    around = np.pad(addresses, ((1, 1), (1, 1), (0, 0)))
+    inside = prepared.stretch.owners() >= 0
+    around = np.pad(np.where(inside[..., None], addresses, 0), ((1, 1), (1, 1), (0, 0)))
     sides = (around[:-2, 1:-1], around[1:-1, 2:], around[2:, 1:-1], around[1:-1, :-2])
     for side, beyond in enumerate(sides):
         channels[..., F_BEYOND + side] = beyond

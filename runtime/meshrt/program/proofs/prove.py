@@ -1,4 +1,4 @@
-"""Proves a program region by region, class of scalars by class of scalars."""
+"""Proves a program stretch by stretch of linked regions, class of scalars by class of scalars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from meshrt.diagnostics import Diagnostic
 from meshrt.diagnostics.source_text import NO_TEXT, SourceText
-from meshrt.program.model import Program, Region
+from meshrt.program.fabric import linked
+from meshrt.program.model import Program
 from meshrt.program.proofs.execution import Outcome, execute
 from meshrt.program.proofs.explain import Explainer
 from meshrt.program.proofs.loading import Prepared, prepare
@@ -16,16 +17,17 @@ from meshrt.program.proofs.races import racing
 from meshrt.program.proofs.records import H_ERROR, H_WORDS
 from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe, every_choice
 from meshrt.program.proofs.state import State
+from meshrt.program.proofs.stretches import Stretch, join
 from meshrt.progress import Progress
 from meshrt.target import Target
 
-#: Steps of all executions of one region together; a step is a move, a branch, or a few instructions of one PE.
+#: Steps of all executions of one stretch together; a step is a move, a branch, or a few instructions of one PE.
 MOST_STEPS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RegionProof:
-    """What was proven of a region.
+    """What was proven of a region, or of linked regions together, whose names ``region`` then joins: ``a + b``.
 
     ``classes`` counts the executions that decide for all ``choices`` of the runtime scalars; ``steps`` were run,
     ``rounds_skipped`` of loops proven by induction; ``words`` entered the fabric in those steps.
@@ -50,36 +52,38 @@ class Proof:
 
 
 def prove(program: Program, target: Target, source: SourceText = NO_TEXT, progress: Progress | None = None) -> Proof:
-    """Prove a sound program (see :func:`meshrt.program.check.diagnose`) on a target; stops at a region's first finding.
+    """Prove a sound program (see :func:`meshrt.program.check.diagnose`) on a target.
 
-    ``source`` is the text that the program was read from.
+    Of each stretch of linked regions the first finding is told. ``source`` is the text that the program was read from.
     """
     progress = progress or Progress()
     findings: list[Diagnostic] = []
     regions: list[RegionProof] = []
-    for region in program.regions:
-        progress.stage(f"proving region {region.name}")
-        found, proof = _prove_region(region, target, source, progress, len(program.regions) > 1)
+    for group in linked(program.regions):
+        stretch = join([program.regions[r] for r in group], len(program.regions) > 1)
+        progress.stage(f"proving region {stretch.name}")
+        found, proof = _prove_stretch(stretch, target, source, progress)
         findings += found
         regions.append(proof)
     return Proof(tuple(findings), tuple(regions))
 
 
-def _prove_region(
-    region: Region, target: Target, source: SourceText, progress: Progress, several: bool
+def _prove_stretch(
+    stretch: Stretch, target: Target, source: SourceText, progress: Progress
 ) -> tuple[list[Diagnostic], RegionProof]:
-    prepared = prepare(region, target)
+    prepared, region = prepare(stretch, target), stretch.region
     read = prepared.expressions.scalars_read()
     candidates = choices(region, read)
 
     def sound(state: State) -> bool:
-        return not state.s[H_ERROR] and Explainer(prepared, state, source, "", several).ending() is None
+        return not state.s[H_ERROR] and Explainer(prepared, state, source, "").ending() is None
 
-    size = region.width * region.height
-    if candidates is None:
-        why = f"the scalars that its control reads take more than {MOST_CHOICES:,} values"
-        found = _unproven(region, source, why, "")
-        return [found], RegionProof(region.name, size, len(prepared.colors), 0, 0, 0, 0, 0)
+    if candidates is None or len(stretch.flagged(prepared.skeleton.flagged)) > 1:
+        why = f"the scalars that control reads take more than {MOST_CHOICES:,} values"
+        if candidates is not None:
+            why = "more than one of them has loops that flags end"
+        found = _unproven(stretch, source, why, "")
+        return [found], RegionProof(stretch.name, stretch.pes, len(prepared.colors), 0, 0, 0, 0, 0)
     left = np.arange(len(candidates))
     classes = steps = skipped = words = 0
     findings: list[Diagnostic] = []
@@ -87,7 +91,7 @@ def _prove_region(
         outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, sound, steps)
         decided = outcome.decided
         values = describe(region.scalars, candidates[decided], read)
-        explain = Explainer(prepared, outcome.state, source, values, several)
+        explain = Explainer(prepared, outcome.state, source, values)
         finding = _finding(outcome, explain, prepared, candidates, source, values)
         if finding is not None:
             findings.append(_ended_early(finding, outcome.where))
@@ -96,16 +100,17 @@ def _prove_region(
         skipped += outcome.skipped
         words += int(outcome.state.s[H_WORDS])
         left = left[~np.isin(left, decided)]
-    proof = RegionProof(region.name, size, len(prepared.colors), classes, every_choice(region), steps, skipped, words)
+    colors, every = len(prepared.colors), every_choice(region)
+    proof = RegionProof(stretch.name, stretch.pes, colors, classes, every, steps, skipped, words)
     return findings, proof
 
 
 def _finding(
     outcome: Outcome, explain: Explainer, prepared: Prepared, candidates: np.ndarray, source: SourceText, values: str
 ) -> Diagnostic | None:
-    region = prepared.region
+    stretch = prepared.stretch
     if not outcome.complete:
-        return _unproven(region, source, outcome.why, values)
+        return _unproven(stretch, source, outcome.why, values)
     if outcome.state.s[H_ERROR]:
         return explain.error()
     ending = explain.ending()
@@ -113,7 +118,7 @@ def _finding(
         channel, why = racing(prepared, candidates, outcome.decided, outcome.guarded, outcome.flags)
         if channel is not None:
             return explain.race(channel)
-        return _unproven(region, source, why, values) if why else None
+        return _unproven(stretch, source, why, values) if why else None
     return ending
 
 
@@ -121,7 +126,10 @@ def _ended_early(finding: Diagnostic, where: str) -> Diagnostic:
     return replace(finding, notes=(*finding.notes, f"this is so where {where}")) if where else finding
 
 
-def _unproven(region: Region, source: SourceText, why: str, values: str) -> Diagnostic:
+def _unproven(stretch: Stretch, source: SourceText, why: str, values: str) -> Diagnostic:
+    region = stretch.parts[0].region
     place = source.place_of(region.line, region.name) if region.line else None
     notes = (f"this is so for {values}",) if values else ()
-    return Diagnostic("M0360", f"region {region.name!r} is not proven: {why}", place, notes)
+    names = " and ".join(repr(part.region.name) for part in stretch.parts)
+    what = f"region {names} is" if len(stretch.parts) == 1 else f"regions {names} are"
+    return Diagnostic("M0360", f"{what} not proven: {why}", place, notes)

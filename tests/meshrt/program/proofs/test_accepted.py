@@ -9,9 +9,12 @@ import pytest
 from meshrt.program.parser import parse_program
 from meshrt.program.proofs import prove
 from meshrt.target import load_target
+from tests.meshrt.engines.two_regions import hand_over
+from tests.meshrt.engines.two_regions import ring as ring_of
 
 MACHINE = Path(__file__).parents[2] / "machine"
 TARGET = load_target(MACHINE / "machine.toml")
+TINY = load_target("tiny")
 
 RING = """mesh 1
 region main 4 x 1 at (0, 0) {{
@@ -215,3 +218,61 @@ region main 2 x 1 at (0, 0) {
 def test_the_same_again():
     text = (Path(__file__).parent / "rejected" / "deadlock_ring.mesh").read_text(encoding="utf-8")
     assert prove(parse_program(text), TARGET) == prove(parse_program(text), TARGET)
+
+
+@pytest.mark.parametrize("widths", [[3, 3], [2, 3, 1]])
+def test_linked_regions_are_proven_together(widths):
+    """As one region of the same PEs is: the same words and the same rounds by induction."""
+    apart, together = (prove(parse_program(ring_of(parts, "1000")), TINY) for parts in (widths, [6]))
+    assert not apart.findings
+    (one,), (all_parts,) = together.regions, apart.regions
+    assert all_parts.region == " + ".join(f"r{i}" for i in range(len(widths)))
+    assert (all_parts.pes, all_parts.words, all_parts.rounds_skipped) == (6, one.words, one.rounds_skipped)
+
+
+def test_what_is_handed_over_a_border_is_proven():
+    proof = prove(parse_program(hand_over(3, 2, 2)), TINY)
+    assert not proof.findings and [region.region for region in proof.regions] == ["a + b"]
+
+
+def test_regions_without_links_are_proven_one_by_one():
+    text = hand_over(1, 1, 1).replace("at (1, 0)", "at (2, 0)")
+    assert [region.region for region in prove(parse_program(text), TINY).regions] == ["a", "b"]
+
+
+def test_linked_regions_share_the_scalars_of_one_name():
+    """Both go round as often as the scalar says: so many choices, not as many for each."""
+    text = ring_of([3, 3], "length").replace(
+        "  buffer (0:3, 0) v", "  scalar length from 1 to 300\n  buffer (0:3, 0) v"
+    )
+    (both,) = prove(parse_program(text), TINY).regions
+    assert both.choices == 300 and both.classes < 10
+
+
+def test_tables_and_parameters_of_one_name_are_each_regions_own():
+    text = """mesh 1
+region a 2 x 1 at (0, 0) {
+  table t [2, 1]
+  param (0:2, 0) n = t[x]
+  buffer (0:2, 0) v: f32[4] @ 16384
+  place (0:2, 0) v[i: 0..4] = "v"[i]
+  route (1, 0) color 0: RAMP -> E
+  code (1, 0) gives {
+    send v[0](n), color=0
+  }
+}
+region b 2 x 1 at (2, 0) {
+  table t [1, 7, 0]
+  param (0:2, 0) n = 3 // (x + 1)
+  param (1, 0) m = 6 // n
+  buffer (0:2, 0) v: f32[4] @ 16384
+  route (0, 0) color 0: W -> RAMP
+  code (0, 0) takes {
+    recv v[0](t[n // 4]), color=0
+  }
+}
+"""
+    assert not prove(parse_program(text), TINY).findings
+    # Entry 2 instead of entry 0: it takes nothing of what comes.
+    (found,) = prove(parse_program(text.replace("t[n // 4]", "t[n // 3 * 2]")), TINY).findings
+    assert found.code == "M0518"
