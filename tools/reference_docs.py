@@ -60,7 +60,7 @@ _SECTIONS = {
     "routing": "Routing: how many colors does a router hold, and how loaded are the links?",
     "host": "Host: what entered and left through ports",
     "padding": "Padding: what does not divide the grid",
-    "generation": "Generation: what a build of the decode phase wrote",
+    "generation": "Generation: what a build that writes text wrote",
     "energy": "Energy: modelled from the target's energies, which are assumptions where nothing is published",
     "phases[]": "Phases: what a run does one after the other",
     "ops[]": "Operations: one row for each operation of the source, in program order",

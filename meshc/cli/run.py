@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meshrt.run import RunOptions
     from meshrt.run_command import RunFiles
 
-#: How many tokens ``--prompt`` writes with a build of the decode phase.
+#: How many tokens ``--prompt`` writes with a build of the phase generate or decode.
 MAX_NEW_TOKENS = 32
 #: How many next tokens ``--prompt`` shows.
 TOP = 5
@@ -28,8 +28,8 @@ TOP = 5
     "prompts",
     multiple=True,
     metavar="TEXT",
-    help="Text to run instead, with the build's tokenizer: a build of the decode phase writes on from it, or from "
-    "several; another one shows which token may follow.",
+    help="Text to run instead, with the build's tokenizer: a build of the phase generate or decode writes on from "
+    "it, or from several; one of the phase prefill shows which token may follow.",
 )
 @click.option("--max-new-tokens", type=int, metavar="N", help="How many tokens to write. [default: 32]")
 @click.option(
@@ -44,7 +44,7 @@ TOP = 5
 @click.option("--engine", default="batched", show_default=True, help="How to emulate.")
 @click.option("--timing-only", is_flag=True, help="Every cycle, no arithmetic.")
 @click.option("--until-rounds", type=click.IntRange(1), metavar="N", help="With --timing-only: rounds of an until.")
-@click.option("--plain", is_flag=True, help="With --timing-only: skip over nothing that repeats itself.")
+@click.option("--plain", is_flag=True, help="Skip over nothing that repeats itself.")
 @click.option("--events", is_flag=True, help="Count by cause what lies on the critical path.")
 @click.option("--checked", is_flag=True, help="Watch for reads and writes of buffers under way.")
 @click.option("--max-cycles", type=click.IntRange(1), metavar="N", help="Stop with status 3 after N cycles.")

@@ -26,8 +26,14 @@ DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16",
 #: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
 _GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
 _TOKENS = (required("batch", "int"), required("sequence", "int"))
-#: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, and the longest prompt.
-_PHASE = (optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prompt", "int"))
+#: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, the longest prompt, and which trees
+#: its all-reduces take (see meshc/kernels/line_trees.py).
+_PHASE = (
+    optional("phase", words=("prefill", "decode")),
+    optional("context", "int"),
+    optional("prompt", "int"),
+    optional("trees", "dict"),
+)
 _TILE_FUNCTIONS = tuple(
     replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function)
     if row.name == "func"

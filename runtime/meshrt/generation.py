@@ -5,8 +5,9 @@
     generation.tokens       # new tokens of each prompt
     generation.report       # ``generation``: time to the first token, and from one to the next
 
-A build of the decode phase takes a prompt token by token through the same program as what it
-writes itself. The host gives the prompts and listens; it chooses nothing.
+A build of the phase generate works on the prompts as a whole, then writes token by token; one of
+the phase decode takes the prompts token by token too. The host gives the prompts and listens; it
+chooses nothing.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def generate(
     on_token: Callable[[NewToken], None] | None = None,
     progress: Progress | None = None,
 ) -> Generation:
-    """Run a build of the decode phase; ``on_token`` hears of each new token while the run goes on.
+    """Run a build that writes text; ``on_token`` hears of each new token while the run goes on.
 
     A timing-only run keeps the time of all tokens asked for and has none. Raises M0515, M0543, M0544, M0546, M0547
     and M0551 for what the build cannot do, and what :func:`run_build` raises. Where the context ends before the text,
@@ -144,7 +145,7 @@ def generate(
     ids = np.zeros((len(prompts), decode.prompt), np.int64)
     for row, prompt in zip(ids, prompts, strict=True):
         row[: len(prompt)] = prompt
-    writing = _Writing(request, decode, options.timing_only, on_token)
+    writing = _Writing(request, decode, decode.starts(scalars), options.timing_only, on_token)
     result = run_build(build, {decode.prompts: ids}, options, progress, scalars, writing.hear)
     report = {**result.report, "generation": writing.report(result.report["provenance"]["clock_hz"])}
     tokens = () if options.timing_only else tuple(map(tuple, writing.tokens))
@@ -158,7 +159,7 @@ def check_request(manifest: Manifest, request: Request) -> DecodeBinding:
         raise MeshError(
             "M0543",
             f"the build is of the phase {manifest.phase}, which writes no text",
-            helps=["compile the model with --phase decode"],
+            helps=["compile the model with --phase generate, or with --phase decode"],
         )
     batch = len(decode.lengths)
     if not request.prompts:
@@ -229,12 +230,13 @@ def _chance(decode: DecodeBinding, sampling: Sampling) -> dict[str, int]:
 
 
 class _Writing:
-    """Makes new tokens of what a run tells: of each step one token of every sequence."""
+    """Makes new tokens of what a run tells: of each step, from position ``first`` on, one token of every sequence."""
 
     def __init__(
         self,
         request: Request,
         decode: DecodeBinding,
+        first: int,
         timing_only: bool,
         on_token: Callable[[NewToken], None] | None,
     ):
@@ -244,7 +246,7 @@ class _Writing:
         self._timing_only = timing_only
         self.tokens: list[list[int]] = [[] for _ in request.prompts]
         self._cycles: list[list[int]] = [[] for _ in request.prompts]
-        self._steps = 0
+        self._first = self._position = first
 
     def hear(self, heard: Heard) -> None:
         """A message of the run: the tokens of a step."""
@@ -254,11 +256,11 @@ class _Writing:
             self._step(of_step, heard.cycle)
 
     def _step(self, chosen: Sequence[int], cycle: int) -> None:
-        self._steps += 1
+        self._position += 1
         for number, prompt in enumerate(self._request.prompts):
             written = self.tokens[number]
             # What is chosen within a prompt, or behind the end of a text, is nobody's.
-            if self._steps < len(prompt) or self._ended(number):
+            if self._position < len(prompt) or self._ended(number):
                 continue
             written.append(chosen[number])
             self._cycles[number].append(cycle)
@@ -282,7 +284,7 @@ class _Writing:
         told: dict[str, Any] = {
             "prompts": [len(prompt) for prompt in self._request.prompts],
             "new_tokens": [len(written) for written in self._cycles],
-            "steps": self._steps,
+            "steps": self._position - self._first,
         }
         if firsts:
             told |= {"first_token_cycles": max(firsts), "first_token_seconds": max(firsts) / clock_hz}

@@ -15,6 +15,7 @@ import numpy as np
 
 from meshrt.energy import row_joules, summed
 from meshrt.engines.result import Finished, Row
+from meshrt.program.fabric import neighbours
 from meshrt.program.memory_map import memory_map
 from meshrt.program.model import Program, Region
 from meshrt.program.phases import Phases
@@ -114,7 +115,7 @@ class _Phase:
         }
 
     def _routing(self, regions: Sequence[Region], cycles: int) -> dict[str, Any]:
-        links = sum(_links(region) for region in regions) * self.target.link_words_per_cycle
+        links = int((neighbours(regions) >= 0).sum()) * self.target.link_words_per_cycle
         crossed = sum(row.word_hops for row in self.rows)
         told: dict[str, Any] = {
             "colors_peak": int(self.finished.router_colors[self.pes].max(initial=0)),
@@ -131,8 +132,3 @@ class _Phase:
         joules = summed(row_joules(self.target, row, pes) for row in self.rows)
         joules["static"] = self.target.pe_static_watts * pes * cycles / self.target.clock_hz
         return sum(joules.values())
-
-
-def _links(region: Region) -> int:
-    """Links between the routers of a region, one for each direction."""
-    return 2 * ((region.width - 1) * region.height + region.width * (region.height - 1))

@@ -103,11 +103,15 @@ FIELDS = (
     Field("padding.mac_fraction", "fraction", "of MACs", "the rest: MACs spent on padding", required=False),
     Field("padding.tokens", "pair", "tokens", "[longest prompt, padded to the grid]", required=False),
     Field("padding.features", "pairs", "features", "[extent, padded extent] of each kind of tensor", required=False),
-    # What a build of the decode phase wrote.
+    # What a build that writes text wrote.
     Field("generation.prompts", "counts", "tokens", "length of each prompt", required=False),
     Field("generation.new_tokens", "counts", "tokens", "tokens written behind each prompt", required=False),
     Field(
-        "generation.steps", "count", "", "tokens of each sequence that were worked on, one in a step", required=False
+        "generation.steps",
+        "count",
+        "",
+        "tokens of each sequence that were worked on one by one",
+        required=False,
     ),
     Field(
         "generation.first_token_cycles", "count", "cycles", "until every prompt had its first new token", required=False

@@ -90,14 +90,17 @@ class _CodeChecker:
             case Instruction():
                 self.instruction(statement, reach)
             case For(counter, start, stop, body, until):
-                self.expr(start, "the start of the loop", statement.line, reach)
-                self.expr(stop, "the stop of the loop", statement.line, reach)
+                bounds = [
+                    self.expr(bound, f"the {which} of the loop", statement.line, reach)
+                    for which, bound in (("start", start), ("stop", stop))
+                ]
                 self.problems.check_name(counter, "a loop counter", statement.line, in_expressions=True)
                 if counter in reach.counters or counter in self.scope.coverage:
                     self.problems.add(
                         "M0314", f"the loop counter {counter!r} hides another name", statement.line, counter
                     )
-                inside = replace(reach, counters=reach.counters | {counter})
+                going = self.going(start, stop, reach) if all(bounds) else reach
+                inside = replace(going, counters=going.counters | {counter})
                 if until is not None:
                     self.view(until, "the flag", statement.line, inside)
                 self.body(body, inside)
@@ -115,6 +118,12 @@ class _CodeChecker:
                         "M0331", f"op {op} is not in the op table, which has {self.ops} entries", statement.line, "op"
                     )
                 self.body(body, reach)
+
+    def going(self, start: Expr, stop: Expr, reach: Reach) -> Reach:
+        """Who may come into a loop: not those for whom it certainly has no round."""
+        if not self.scope.is_static(start, reach.counters) or not self.scope.is_static(stop, reach.counters):
+            return reach
+        return replace(reach, mask=reach.mask & (self.scope.grid(start) < self.scope.grid(stop)))
 
     def split(self, condition: Expr, reach: Reach) -> tuple[Reach, Reach]:
         """Who takes each branch."""

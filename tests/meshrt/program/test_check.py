@@ -193,3 +193,12 @@ def test_checking_does_not_change_the_program():
     text = print_program(program)
     diagnose(program, TINY)
     assert print_program(program) == text
+
+
+def test_a_loop_without_rounds_reaches_nobody():
+    """The last column has no route from its ramp, which is right as long as it sends nothing."""
+    send = "        send acc, color=3\n      }"
+    assert with_code(f"      for l in 0..3 - x {{\n{send}") == []
+    assert with_code(f"      for l in 0..4 - x {{\n{send}") == ["M0330"]
+    # What only the run knows may be a round.
+    assert with_code(f"      for l in 0..length - 3 - x {{\n{send}") == ["M0330"]

@@ -199,9 +199,9 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0543": Entry(
         "the build writes no text",
-        "Text is written by builds of the decode phase (`meshc compile --phase decode`), which keep a cache of what "
-        "came before and feed each token back. A build of another phase works on whole prompts: --prompt shows what "
-        "its logits say of the next token.",
+        "Text is written by builds of the phases generate and decode (`meshc compile --phase generate`), which keep a "
+        "cache of what came before and feed each token back. A build of the phase prefill works on whole prompts and "
+        "no more: --prompt shows what its logits say of the next token.",
     ),
     "M0544": Entry(
         "a token id is unknown to the model",

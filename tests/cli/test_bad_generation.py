@@ -1,0 +1,78 @@
+"""Generation that cannot be done: each file of ``bad_generation/`` is a line as one types it and what is printed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from meshc.cli.main import status_of_line
+from meshc.driver import compile_model
+from meshc.frontend.bundle import write_bundle
+from meshc.options import CompileOptions
+from meshrt.__main__ import main as meshrt_main
+from meshrt.build import write_build
+from tests.cli.test_generate import tokenizer_files
+from tests.models import tiny, token_ids
+
+CASES = sorted(path.stem for path in (Path(__file__).parent / "bad_generation").glob("*.txt"))
+PHASES = ("decode",)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One layer of a tiny Llama, traced for 64 tokens."""
+    file = tmp_path_factory.mktemp("model") / "tiny.pt2"
+    write_bundle(torch.export.export(tiny("llama", num_hidden_layers=1), (token_ids(1, 64),)), file, {})
+    return file
+
+
+@pytest.fixture(scope="module", params=PHASES)
+def phase(request: pytest.FixtureRequest) -> str:
+    """What the build does with a prompt."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def build(phase: str, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build for prompts of up to 4 tokens, with a context of 64. It has a tokenizer."""
+    folder = tmp_path_factory.mktemp(phase)
+    options = CompileOptions(target="tiny", grid=(2, 2), dtype="f32", phase=phase, seq=4)
+    compiled = compile_model(model, options, name="tiny-llama").build
+    write_build(folder / "build", replace(compiled, tokenizer=tokenizer_files(folder / "tokenizer")))
+    return folder / "build"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_said_before_the_run_or_behind_what_was_written(case, phase, build, model, tiny_build, tmp_path, capsys):
+    file = Path(__file__).parent / "bad_generation" / f"{case}.txt"
+    line, _, expected = file.read_text(encoding="utf-8").partition("\n")
+    known = {"BUILD": build, "MODEL": model, "PREFILL": tiny_build.build, "PHASE": phase, "OUT": tmp_path / "out"}
+    words = [str(known.get(word, word)) for word in shlex.split(line.removeprefix("$ "))]
+    if words[0] == "meshc":
+        status = status_of_line(words[1:])
+    else:
+        assert words[:3] == ["python", "-m", "meshrt"]
+        status = meshrt_main(words[3:])
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == expected
+    assert status == 1
+
+
+def test_ctrl_c_leaves_the_text_with_its_line_ended(build):
+    line = [sys.executable, "-m", "meshrt", str(build), "--ids", "3 4 5", "--max-new-tokens", "60"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+    assert process.stdout is not None
+    first = process.stdout.read(8)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=300)
+    text = (first + rest).decode()
+    assert process.returncode == 130 and errors.decode() == "interrupted\n"
+    assert text.endswith("\n") and 3 <= len(text.split()) < 60
