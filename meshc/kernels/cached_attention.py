@@ -36,7 +36,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
     cache = Cache.of(lowering, a["cache"], a["context"], entry, a.get("kv", "shift"))
     cache.append((k, v), lowering.temporary("leaving", lowering.operand, entry))
 
-    slots = cache.capacity
+    slots = cache.rows.capacity
     scores = lowering.temporary("scores", lowering.other, batch, kv, per_kv, slots)
     cached_keys = cache.slots.view((batch, kv * dims), (kv, dims), (slots, entry), (dims, 1))
     builder.emit("fill", scores, value=0.0)

@@ -22,6 +22,7 @@ MAC_OPERANDS = {
     "tile.gemv": (0,),
     "tile.attention": (0, 1, 2),
     "tile.cached_attention": (0, 1, 2),
+    "tile.keep": (0, 1),
 }
 
 
@@ -99,10 +100,10 @@ class Tile(Pass):
         options = context.options
         grid = options.grid if options is not None and options.grid is not None else (1, 1)
         width, height = self.width or grid[0], self.height or grid[1]
-        if func.attributes.get("phase") != "decode":
-            return PrefillConversion(func, width, height, dtype)
-        prompt = self.prompt or (options.seq if options is not None else None)
         kv = self.kv or (options.kv if options is not None else None) or "shift"
+        if func.attributes.get("phase") != "decode":
+            return PrefillConversion(func, width, height, dtype, kv)
+        prompt = self.prompt or (options.seq if options is not None else None)
         return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv)
 
 
