@@ -9,7 +9,7 @@ from meshrt.engines.batched.state import Tables
 
 
 class PhaseEnds:
-    """``table`` is [phases, PEs, (clock, hops, stages, clock at the begin)]; see :class:`meshrt.engines.result.Finished`."""
+    """``table`` is as :class:`meshrt.engines.result.Finished` has ``phase_ends``."""
 
     def __init__(self, tables: Tables, phases: int):
         self._tables = tables
