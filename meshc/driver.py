@@ -27,6 +27,7 @@ from meshc.passes.base import Pass, PassContext
 from meshc.passes.candidates import Choice
 from meshc.passes.padding import padding_report
 from meshc.passes.pipeline import PassTiming, parse_pipeline, run_pipeline
+from meshc.passes.strategy import Chosen
 from meshrt.build import Build, write_build
 from meshrt.diagnostics import MeshError
 from meshrt.manifest import ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
@@ -39,15 +40,13 @@ from meshrt.target import Target, load_target
 _PLACING_PIPELINE = ("select-kernels", "place", "allocate-colors", "plan-memory")
 #: Passes from the graph level to the mesh level, in order.
 LOWERING_PIPELINE = ("slice-layers", "tile", *_PLACING_PIPELINE)
+#: The same where a function is of the decode phase.
+_DECODING_PIPELINE = ("slice-layers", "tile", "fuse-norm-gemv", "choose-trees", *_PLACING_PIPELINE)
 #: The whole default pipeline of each phase.
 PIPELINES = {
     "prefill": ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE)),
-    "decode": ",".join(
-        (*GRAPH_PIPELINE, "derive-decode", "slice-layers", "tile", "fuse-norm-gemv", *_PLACING_PIPELINE)
-    ),
-    "generate": ",".join(
-        (*GRAPH_PIPELINE, "derive-generate", "slice-layers", "tile", "fuse-norm-gemv", *_PLACING_PIPELINE)
-    ),
+    "decode": ",".join((*GRAPH_PIPELINE, "derive-decode", *_DECODING_PIPELINE)),
+    "generate": ",".join((*GRAPH_PIPELINE, "derive-generate", *_DECODING_PIPELINE)),
 }
 DEFAULT_PIPELINE = PIPELINES["prefill"]
 
@@ -115,7 +114,7 @@ def compile_model(
     target = load_target(options.target)
     if options.grid is not None:
         check_grid(options.grid, target, options.regions)
-    passes = parse_pipeline(options.pipeline or PIPELINES[options.phase])
+    passes = pipeline_of(options)
     progress.stage("reading the model")
     imported = _import(source, options, name)
     options = _with_extents(options, imported)
@@ -152,6 +151,16 @@ def compile_model(
     levels["program"] = print_program(program)
     build = _build(program, module, imported, fitted, target, padding)
     return CompiledModel(build, fitted, levels, timings, _choices(context))
+
+
+def pipeline_of(options: CompileOptions) -> tuple[Pass, ...]:
+    """The passes of a compilation: those that were asked for, or those of its phase as its strategy has them.
+
+    Raises M0660 to M0662 for a wrong pipeline, M0405 and M0601 for a wrong strategy.
+    """
+    if options.pipeline:
+        return parse_pipeline(options.pipeline)
+    return Chosen.of(options.strategy).strategy.adapted(parse_pipeline(PIPELINES[options.phase]))
 
 
 def _choices(context: PassContext) -> tuple[Choice, ...]:

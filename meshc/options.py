@@ -43,7 +43,7 @@ class CompileOptions:
     dtype: str = "mixed"
     logits: str | None = None
     kv: str | None = None
-    strategy: str = "waferllm"
+    strategy: str = "auto"
     pipeline: str | None = None
     chunk_elements: int = DEFAULT_CHUNK_ELEMENTS
 

@@ -34,10 +34,10 @@ LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in w
 @click.option("--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode: none]")
 @click.option(
     "--strategy",
-    default="waferllm",
+    default="auto",
     show_default=True,
     metavar="NAME,..",
-    help="How tensors are laid out, and kernels to take in place of the fastest ones: gemm.summa,gemm.ring{vector=m}.",
+    help="auto or waferllm, with options: auto{softmax=apart}; and kernels to take: waferllm,gemm.ring{vector=m}.",
 )
 @click.option("--pipeline", metavar="'a{x=1},b'", help="Passes to run instead of the strategy's own.")
 @click.option("--emit", type=click.Choice(LEVELS), help="Print the text of this level instead of writing a build.")

@@ -26,12 +26,15 @@ DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16",
 #: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
 _GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
 _TOKENS = (required("batch", "int"), required("sequence", "int"))
-#: Prefill unless it says otherwise. How many tokens the caches hold; of decode the longest prompt, and whether the
-#: caches hold something before the first step.
+#: Prefill unless it says otherwise. How many tokens the caches hold; of decode the longest prompt, whether the caches
+#: hold something before the first step, and which trees its all-reduces take (see meshc/kernels/line_trees.py).
 _PHASE = (
-    optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prompt", "int"),
+    optional("phase", words=("prefill", "decode")),
+    optional("context", "int"),
+    optional("prompt", "int"),
     optional("prefilled", "bool"),
-)  # fmt: skip
+    optional("trees", "dict"),
+)
 _TILE_FUNCTIONS = tuple(
     replace(row, attributes=(*row.attributes, *_GRID, *_TOKENS, *_PHASE), check=rules.function)
     if row.name == "func"

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from math import isqrt, prod
 
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.chain import COMBINE
@@ -66,6 +66,15 @@ def levels(parts: int, groups: Sequence[int]) -> list[Level]:
         offset += found[-1].root * stride
         stride *= size
     return found
+
+
+def balanced_groups(parts: int) -> tuple[int, int]:
+    """The two sizes nearest to the root of ``parts`` that multiply to it, the larger one for the lower level.
+
+    A stage of the upper level is longer, by the hops between the roots of the lower one.
+    """
+    lower = next(size for size in range(isqrt(parts - 1) + 1, parts + 1) if parts % size == 0)
+    return lower, parts // lower
 
 
 def _parity(member: int, root: int) -> int:

@@ -6,6 +6,11 @@ head's group of columns only, so every column of the group knows those of its ro
 Softmax goes along the column: the largest score of all rows, then the sums of exp(score -
 largest) and of the values weighted by it in one all-reduce, and a division.
 
+The schedule switches either off. With ``scores = row`` the scores of all heads travel along the
+whole row, each column adding to those of its own heads; with ``softmax = apart`` the sums are
+everyone's first, the scores are divided by them, and the weighted values follow in a third
+all-reduce along the column (both as in WaferLLM's decode, whose one head is as wide as the row).
+
 Critical path: the shift, an all-reduce along a group, two along a column. Memory: the cache,
 context / H tokens of one column's dimensions. Colors: those of the all-reduces, and two that
 the shift shares with the chains.
@@ -13,15 +18,30 @@ the shift shares with the chains.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
+from meshc.dialects.layout import Heads
 from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.attention import MASKED
+from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.cache import Cache
 from meshc.kernels.collectives.line import whole
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.line_reduce import combine, head_lines
 from meshc.kernels.lowering import Lowering
-from meshrt.program.expr import Expr, Name, maximum
+from meshc.kernels.schedule import Schedule, schedule_of
+from meshrt.program.expr import Expr, Name, maximum, minimum
+from meshrt.program.model import View
+
+#: Along what scores are summed, and whether the sums of a softmax travel with the values; the defaults first.
+SCORES, SOFTMAX = ("heads", "row"), ("joined", "apart")
+
+
+def schedules(op: Operation, width: int, height: int) -> Sequence[Schedule]:
+    """Every way to sum scores with every way of the softmax."""
+    return [{"scores": scores, "softmax": softmax} for scores, softmax in product(SCORES, SOFTMAX)]
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -36,13 +56,10 @@ def emit(op: Operation, lowering: Lowering) -> None:
     cache = Cache.of(lowering, a["cache"], a["context"], entry, a.get("kv", "shift"))
     cache.append((k, v), lowering.temporary("leaving", lowering.operand, entry))
 
-    slots = cache.rows.capacity
+    slots, schedule = cache.rows.capacity, schedule_of(op)
     scores = lowering.temporary("scores", lowering.other, batch, kv, per_kv, slots)
     cached_keys = cache.slots.view((batch, kv * dims), (kv, dims), (slots, entry), (dims, 1))
-    builder.emit("fill", scores, value=0.0)
-    vector = "n" if slots >= per_kv else "m"
-    builder.emit("gemm_t", scores, q.at(0, batch, kv, per_kv, dims), cached_keys, vector=vector)
-    combine(lowering, head_lines(builder, layout), scores)
+    _multiply(lowering, layout, schedule, scores, q.at(0, batch, kv, per_kv, dims), cached_keys)
     builder.emit("mul", scores, scores, float(a["scale"]))
     cap = a.get("softcap")
     if cap:
@@ -55,13 +72,18 @@ def emit(op: Operation, lowering: Lowering) -> None:
     attended = batch * heads * value_dims
     sums = lowering.temporary("attended", lowering.other, attended + batch * heads)
     total = sums.at(attended, batch, kv, per_kv)
+    apart = schedule.get("softmax") == "apart"
     largest = lowering.temporary("largest", lowering.other, batch, kv, per_kv)
     builder.emit("reduce_max", largest, scores)
     combine(lowering, whole(builder, "y"), largest, "max")
-    spread = largest.at(0, (batch, heads), (kv, per_kv), (per_kv, 1), (slots, 0))
-    builder.emit("sub", scores, scores, spread)
+    spread = (batch, heads), (kv, per_kv), (per_kv, 1), (slots, 0)
+    builder.emit("sub", scores, scores, largest.at(0, *spread))
     builder.emit("exp", scores, scores)
     builder.emit("sum", total, scores)
+    if apart:
+        combine(lowering, whole(builder, "y"), total)
+        builder.emit("div", total, 1.0, total)
+        builder.emit("mul", scores, scores, sums.at(attended, *spread))
     weights = scores
     if lowering.operand != lowering.other:
         weights = lowering.temporary("weights", lowering.operand, batch, kv, per_kv, slots)
@@ -72,12 +94,37 @@ def emit(op: Operation, lowering: Lowering) -> None:
     )
     builder.emit("fill", sums.at(0, attended), value=0.0)
     builder.emit("gemm", values, weights, cached_values, vector="n" if value_dims >= per_kv else "m")
-    combine(lowering, whole(builder, "y"), sums)
+    combine(lowering, whole(builder, "y"), sums.at(0, attended) if apart else sums)
+    output = lowering.result_buffer(op.result, "attention")
+    if apart:
+        builder.emit("copy", output, sums.at(0, *output.shape))
+        return
     # One division for each head, not for each of its values.
     builder.emit("div", total, 1.0, total)
-    output = lowering.result_buffer(op.result, "attention")
     factor = sums.at(attended, (batch, heads), (heads, 1), (value_dims, 0))
     builder.emit("mul", output.at(0, batch, heads, value_dims), sums.at(0, batch, heads, value_dims), factor)
+
+
+def _multiply(
+    lowering: Lowering, layout: Heads, schedule: Schedule, scores: MeshBuffer, queries: View, keys: View
+) -> None:
+    """Append the scores of this column's heads, summed over the columns that hold parts of them."""
+    builder = lowering.builder
+    vector = "n" if scores.shape[-1] >= layout.per_kv else "m"
+    whole_row = schedule.get("scores") == "row"
+    if not whole_row or layout.groups == 1:
+        builder.emit("fill", scores, value=0.0)
+        builder.emit("gemm_t", scores, queries, keys, vector=vector)
+        combine(lowering, whole(builder, "x") if whole_row else head_lines(builder, layout), scores)
+        return
+    everyones = lowering.temporary("scores_of_all", lowering.other, layout.groups, *scores.shape)
+    # Columns beyond the last group hold zeros, which add nothing to the scores of any.
+    group = minimum(layout.group(Name("x")), layout.groups - 1)
+    own = everyones.at(group * scores.elements, *scores.shape)
+    builder.emit("fill", everyones, value=0.0)
+    builder.emit("gemm_t", own, queries, keys, vector=vector)
+    combine(lowering, whole(builder, "x"), everyones)
+    builder.emit("copy", scores, own)
 
 
 def _forbidden(op: Operation, cache: Cache) -> Expr:
@@ -94,4 +141,5 @@ KERNEL = Kernel(
     "tile.cached_attention",
     "scores reduce within head groups, softmax and values along columns of tokens",
     emit,
+    schedules=schedules,
 )

@@ -5,7 +5,8 @@ moving roots. In decode, where a step is mostly reductions of few words, they ar
 serves all reductions of a line, so that colors suffice for them: the one that a search finds for
 the target and a payload of few words, which is near the best for others too (on 96 PEs of a wse2
 predicted within 4 % for 1 to 18 words); where the target is not known, two levels of groups (WaferLLM's
-K-tree), about the root of P stages in place of P.
+K-tree), about the root of P stages in place of P. A function may ask for others
+(:mod:`meshc.kernels.line_trees`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 from math import isqrt
 
 from meshc.dialects.layout import Heads, ceil_div
+from meshc.kernels.all_reduce_k_tree import all_reduce as meshgemv_all_reduce
+from meshc.kernels.all_reduce_k_tree import balanced_groups
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.chain import chain_all_reduce
 from meshc.kernels.collectives.all_reduce import all_reduce
-from meshc.kernels.collectives.line import Line
+from meshc.kernels.collectives.line import Line, whole
 from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.lowering import Lowering
 from meshrt.program.model import View
@@ -37,13 +40,17 @@ def combine(lowering: Lowering, line: Line, data: MeshBuffer | View, op: str = "
 
     Words travel in the buffer's dtype, partial results too.
     """
-    builder = lowering.builder
+    builder, trees = lowering.builder, lowering.trees
     if line.length == 1:
         return
+    entire = line == whole(builder, line.axis)
     if lowering.position is None:
         chain_all_reduce(builder, line.segment(builder), data, op)
-    elif lowering.target is None:
-        all_reduce(builder, line, data, op, "k_tree", groups=tree_groups(line.length))
+    elif trees.algorithm == "meshgemv" and entire:
+        meshgemv_all_reduce(builder, line.axis, trees.groups or balanced_groups(line.length), data, op)
+    elif trees.algorithm != "auto" or lowering.target is None:
+        groups = trees.groups if entire and trees.groups else tree_groups(line.length)
+        all_reduce(builder, line, data, op, "k_tree", groups=groups)
     else:
         payload = Payload(ELEMENTS, lowering.other, "add", lowering.target)
         all_reduce(builder, line, data, op, "auto", payload=payload, colors=COLORS)

@@ -12,6 +12,7 @@ from meshc.dialects.shard import ShardType, shard_of
 from meshc.ir.core import Operation, TensorType, Value
 from meshc.ir.name_templates import NameTemplate
 from meshc.kernels.builder import ELEMENT_NAMES, MeshBuffer, MeshBuilder
+from meshc.kernels.line_trees import LineTrees
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, binary, maximum, minimum, select
 from meshrt.program.model import View
 from meshrt.target import Target
@@ -66,8 +67,8 @@ class Lowering:
     ``operand`` and ``other`` are the dtypes of multiply-adds' operands and of everything else;
     ``tokens`` is how the tokens of all ``batch`` sequences lie over y, ``length`` the runtime
     scalar that says how many tokens of each are the prompt's. In decode ``position`` is that of
-    the one token of each sequence. ``target`` is the machine, where it is known. ``values`` and
-    ``inputs`` say where shards and token ids lie.
+    the one token of each sequence. ``target`` is the machine, where it is known, ``trees`` what carries
+    out the all-reduces of decode. ``values`` and ``inputs`` say where shards and token ids lie.
     """
 
     builder: MeshBuilder
@@ -81,6 +82,7 @@ class Lowering:
     chunk_elements: int = 1024
     position: Expr | None = None
     target: Target | None = None
+    trees: LineTrees = LineTrees()
     values: dict[Value, MeshBuffer] = field(default_factory=dict)
     inputs: dict[Value, MeshBuffer] = field(default_factory=dict)
     rounds: list[Rounds] = field(default_factory=list)

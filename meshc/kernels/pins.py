@@ -1,7 +1,6 @@
 """Pins: kernels that a user names, and how much of their schedule: ``gemm.ring{vector=m}``.
 
-The text is that of pipelines: names with options, one after another. A strategy
-(``--strategy``) names how tensors are laid out, and kernels to pin: ``waferllm,gemm.summa``.
+The text is that of pipelines: names with options, one after another.
 """
 
 from __future__ import annotations
@@ -17,8 +16,13 @@ from meshrt.diagnostics import MeshError
 from meshrt.diagnostics.source_text import SourceText
 from meshrt.diagnostics.suggest import did_you_mean
 
-#: Ways to lay out tensors. There is one: reductions alternate axes, and nothing is transposed.
-LAYOUTS = ("waferllm",)
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A name with its options."""
+
+    name: str
+    options: Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +33,34 @@ class Pin:
     schedule: Schedule
 
 
-def pins(texts: Iterable[str], known: Mapping[str, Kernel], layouts: tuple[str, ...] = ()) -> dict[str, Pin]:
-    """The pins that the texts name, by operation; the names of ``layouts`` are passed over.
+def pins(named: Iterable[str | Step], known: Mapping[str, Kernel], beside: Iterable[str] = ()) -> dict[str, Pin]:
+    """The pins that texts or steps name, by operation.
 
-    Raises M0405 for a kernel that is not known, and where two kernels are named for one
-    operation; M0601 for text that is no list of names.
+    Raises M0405 for a kernel that is not known, with suggestions from ``beside`` too, and where two kernels
+    are named for one operation; M0601 for text that is no list of names.
     """
     found: dict[str, Pin] = {}
-    for text in texts:
-        for name, schedule in _steps(text):
-            if name in layouts:
-                continue
-            if name not in known:
+    for each in named:
+        for step in steps_of(each) if isinstance(each, str) else (each,):
+            if step.name not in known:
                 raise MeshError(
-                    "M0405", f"there is no kernel {name!r}", helps=did_you_mean(name, [*known, *layouts], "kernels")
+                    "M0405",
+                    f"there is no kernel {step.name!r}",
+                    helps=did_you_mean(step.name, [*known, *beside], "kernels"),
                 )
-            pin = Pin(known[name], schedule)
+            pin = Pin(known[step.name], step.options)
             other = found.setdefault(pin.kernel.operation, pin)
             if other != pin:
                 raise MeshError(
                     "M0405",
-                    f"{other.kernel.name} and {name} are both pinned for {pin.kernel.operation}",
+                    f"{other.kernel.name} and {step.name} are both pinned for {pin.kernel.operation}",
                     helps=["name one kernel for each operation, or pin one in the IR with `algorithm`"],
                 )
     return found
 
 
-def _steps(text: str) -> list[tuple[str, Schedule]]:
+def steps_of(text: str) -> list[Step]:
+    """The names in a text, each with its options. Raises M0601 for text that is no list of names."""
     source = SourceText(text, "<pins>")
     try:
         steps = parse_text(source, "pipeline")
@@ -64,5 +69,6 @@ def _steps(text: str) -> list[tuple[str, Schedule]]:
         helps = ["a kernel is pinned with: gemm.ring, or with its schedule: gemm.ring{vector=m}"]
         raise MeshError("M0601", diagnostic.message, place=diagnostic.place, helps=helps) from None
     return [
-        (str(step.token), {entry.key: read_attribute(entry.value, source) for entry in step.options}) for step in steps
+        Step(str(step.token), {entry.key: read_attribute(entry.value, source) for entry in step.options})
+        for step in steps
     ]

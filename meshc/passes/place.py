@@ -14,6 +14,7 @@ from meshc.ir.core import Block, Module, Operation, Value, uses
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.host_io import emit_input, emit_output
 from meshc.kernels.kernel import Kernel
+from meshc.kernels.line_trees import LineTrees
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.registry import kernels
 from meshc.kernels.token_loop import TOKENS, TokenLoop
@@ -126,6 +127,7 @@ class Place(Pass):
             logits,
             self.chunk_elements or options.chunk_elements,
             target=context.target,
+            trees=LineTrees.of(a),
         )
 
     @staticmethod

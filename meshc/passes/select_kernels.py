@@ -10,13 +10,14 @@ from meshc.dialects.tile import DTYPE_POLICY
 from meshc.ir.core import Module, Operation
 from meshc.kernels.estimate import Site
 from meshc.kernels.kernel import Kernel
-from meshc.kernels.pins import LAYOUTS, pins
+from meshc.kernels.pins import pins
 from meshc.kernels.registry import kernels
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
 from meshc.passes.candidates import Choice, choice_for
 from meshc.passes.choice_table import choice_table
 from meshc.passes.fit_choices import fit
+from meshc.passes.strategy import Chosen
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class SelectKernels(Pass):
             by_operation.setdefault(kernel.operation, []).append(kernel)
         pinned = pins(self.pin, known)
         if context.options is not None:
-            pinned = {**pins([context.options.strategy], known, LAYOUTS), **pinned}
+            pinned = {**Chosen.of(context.options.strategy).pins(known), **pinned}
         chosen: list[Choice] = []
         for func in module.body.ops:
             choices: list[Choice] = []

@@ -81,6 +81,8 @@ class Tile(Pass):
     dtype: Literal["mixed", "f16", "bf16", "f32"] | None = None
     #: Tokens of the longest prompt that a function of the decode phase takes; as many as its context without it.
     prompt: int | None = None
+    #: Whether linear operations on one input become one product.
+    projections: Literal["joined", "apart"] = "joined"
     #: How tokens come into the caches of the decode phase (:mod:`meshc.kernels.cache`).
     kv: Literal["shift", "append"] | None = None
 
@@ -101,10 +103,11 @@ class Tile(Pass):
         grid = options.grid if options is not None and options.grid is not None else (1, 1)
         width, height = self.width or grid[0], self.height or grid[1]
         kv = self.kv or (options.kv if options is not None else None) or "shift"
+        joined = self.projections == "joined"
         if func.attributes.get("phase") != "decode":
-            return PrefillConversion(func, width, height, dtype, kv)
+            return PrefillConversion(func, width, height, dtype, kv, joined)
         prompt = self.prompt or (options.seq if options is not None else None)
-        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv)
+        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv, joined)
 
 
 def _assign_operand_dtypes(module: Module, operand: str, other: str) -> None:

@@ -65,11 +65,11 @@ def prompts_of(batch: int, vocabulary: int, longest: int = 5) -> list[list[int]]
     return [row[: longest - i] for i, row in enumerate(ids)]
 
 
-def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, count: int) -> None:
+def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, count: int, strategy: str = "auto") -> None:
     model = tiny(family, **overrides)
     prompts = prompts_of(batch, overrides.get("vocab_size", 96))
     context = max(map(len, prompts)) + count - 1
-    compiled = compiled_for(model, context, batch, grid=grid, seq=len(prompts[0]), logits="all")
+    compiled = compiled_for(model, context, batch, grid=grid, seq=len(prompts[0]), logits="all", strategy=strategy)
     written = generate(compiled.build, Request(tuple(map(tuple, prompts)), count))
     logits = written.result.outputs["logits"]
     for b, prompt in enumerate(prompts):
@@ -81,6 +81,11 @@ def agrees(family: str, overrides: dict, grid: tuple[int, int], batch: int, coun
 @pytest.mark.parametrize(("family", "overrides", "grid", "batch"), CASES)
 def test_a_required_family_writes_what_pytorch_writes(family, overrides, grid, batch):
     agrees(family, overrides, grid, batch, 9)
+
+
+@pytest.mark.parametrize("strategy", ["waferllm", "auto{norms=apart, projections=apart}", "auto{trees=k_tree}"])
+def test_a_strategy_changes_no_token(strategy):
+    agrees("llama", {"num_key_value_heads": 2}, (5, 3), 2, 5, strategy)
 
 
 @pytest.mark.slow

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from meshc.ir.core import Block, Operation
+from meshc.kernels.line_trees import LineTrees
 from meshc.passes.fuse_norm_gemv import FuseNormGemv
+from meshc.passes.select_kernels import SelectKernels
 from meshrt.program.expr import evaluate
 from meshrt.target import load_target
 from tests.kernels.decode_harness import Steps
@@ -58,6 +61,47 @@ def test_norms_whose_squares_travel_with_the_projections(model, width, height, b
     found, wanted, _ = run(model, steps, 6)
     assert not [op for op in steps.body.ops if op.name == "tile.rms_norm"]
     assert_near(found["logits"], wanted)
+
+
+@pytest.mark.parametrize("scores", ["heads", "row"])
+@pytest.mark.parametrize("softmax", ["joined", "apart"])
+@pytest.mark.parametrize(
+    ("model", "width", "height", "batch"),
+    [
+        (Model(kv_heads=2), 5, 3, 2),
+        (Model(kv_heads=3, per_kv=1), 4, 3, 1),
+        (Model(), 3, 2, 1),
+        (Model(kv_heads=3), 2, 1, 1),
+    ],
+)
+def test_scores_along_the_row_and_a_softmax_in_parts(scores, softmax, model, width, height, batch):
+    pin = SelectKernels(pin=(f"cached_attention.trees{{scores={scores}, softmax={softmax}}}",))
+    steps = Steps(width, height, batch=batch, context=5, passes=[pin])
+    found, wanted, _ = run(model, steps, 5)
+    (attention,) = [op for op in _within(steps.body) if op.name == "tile.cached_attention"]
+    assert attention.attributes["schedule"] == {"scores": scores, "softmax": softmax}
+    assert_near(found["logits"], wanted)
+
+
+def _within(block: Block) -> list[Operation]:
+    return [inner for op in block.ops for inner in (op, *(i for region in op.regions for i in _within(region)))]
+
+
+@pytest.mark.parametrize(
+    ("trees", "width", "height"),
+    [
+        (LineTrees("meshgemv"), 6, 7),
+        (LineTrees("meshgemv", (2, 3)), 6, 6),
+        (LineTrees("k_tree"), 7, 5),
+        (LineTrees("k_tree", (3, 3)), 8, 9),
+    ],
+)
+def test_trees_of_groups(trees, width, height):
+    model, steps = Model(kv_heads=2), Steps(width, height, context=4)
+    model.build(steps)
+    ids = torch.randint(0, steps.vocabulary, (1, 4), generator=steps.random)
+    found = steps.run(ids, trees=trees)
+    assert_near(found["logits"], model.reference(steps.weights, ids)[0])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 4)])

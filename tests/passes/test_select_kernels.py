@@ -35,7 +35,7 @@ def tiled(width: int = 4, height: int = 4) -> Module:
     return module
 
 
-def chosen(target: Target = TINY, module: Module | None = None, strategy: str = "waferllm") -> tuple[Module, list]:
+def chosen(target: Target = TINY, module: Module | None = None, strategy: str = "auto") -> tuple[Module, list]:
     module = module or tiled()
     context = PassContext(target=target, options=CompileOptions(strategy=strategy))
     SelectKernels().run(module, context)

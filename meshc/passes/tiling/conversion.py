@@ -20,13 +20,15 @@ class Conversion(ABC):
     #: The layouts of all values, which each phase infers its own way.
     layouts: Layouts
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str):
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, joined: bool = True):
         ids = func.regions[0].args[0].type
         assert isinstance(ids, TensorType)
         self.func = func
         self.width = width
         self.height = height
         self.dtype = dtype
+        #: Whether linears on one input become one product.
+        self.joined = joined
         self.batch, self.sequence = ids.shape
         self.values: dict[Value, Value] = {}
         self.users = uses(func.regions[0])

@@ -23,8 +23,8 @@ class DecodeConversion(Conversion):
     ``prompt`` is the longest one's tokens, ``kv`` how tokens come into the caches.
     """
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int, kv: str):
-        super().__init__(func, width, height, dtype)
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, prompt: int, kv: str, joined: bool = True):
+        super().__init__(func, width, height, dtype, joined)
         self.prompt = prompt
         self.kv = kv
         over_y_ = {value: OverY(Block(features, height)) for value, features in values_over_y(func).items()}
@@ -73,7 +73,8 @@ class DecodeConversion(Conversion):
         return self.lying(Block(features, self.width) if x.axis == "y" else OverY(Block(features, self.height)))
 
     def _joins(self, op: Operation, first: Operation) -> bool:
-        return op.name == "graph.linear" and op.parent is first.parent and op not in self.merged
+        alike = op.name == "graph.linear" and op.parent is first.parent and (self.joined or op is first)
+        return alike and op not in self.merged
 
     def results(self, op: Operation, builder: Builder) -> None:
         """The next token by the first result, the logits, which then lie over x."""

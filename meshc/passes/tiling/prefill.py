@@ -15,8 +15,8 @@ from meshc.passes.tiling.conversion import Conversion, other_dtype, rows_of, wei
 class PrefillConversion(Conversion):
     """The conversion of a function that works on whole prompts; ``kv`` says how tokens lie in the caches of decode."""
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, kv: str):
-        super().__init__(func, width, height, dtype)
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, kv: str, joined: bool = True):
+        super().__init__(func, width, height, dtype, joined)
         self.kv = kv
         self.tokens = Block(self.batch * self.sequence, height)
         self.transposed = self._transposed_products()
@@ -89,5 +89,5 @@ class PrefillConversion(Conversion):
 
     def _joins(self, op: Operation, first: Operation) -> bool:
         """Whether a linear can be computed together with another one on the same input."""
-        alike = op.name == "graph.linear" and op.parent is first.parent
+        alike = op.name == "graph.linear" and op.parent is first.parent and (self.joined or op is first)
         return alike and op not in self.merged and not self._is_transposed(op)
