@@ -31,23 +31,26 @@ class Strategy:
 
     ``norms``: in decode the sum of squares of an RMSNorm travels with the projections behind it (``fuse-norm-gemv``).
     ``projections``: linear operations on one input are one product (``tile``). ``softmax``: in decode the sum of the
-    weights travels with the weighted values; ``scores``: they are summed within a head's columns only, or along the
-    row (both of ``cached_attention.trees``). ``trees`` and ``groups``: ``choose-trees``. ``kernels`` are pins.
+    weights travels with the weighted values, which are made while the largest score is on its way; ``scores``:
+    they are summed within a head's columns only, or along the row (both of ``cached_attention.trees``). ``trees`` and
+    ``groups``, and ``scalars``, whether neighbours share scalar code that all of a line would run alike:
+    ``choose-trees``. ``kernels`` are pins.
     """
 
     norms: Together = "joined"
     projections: Together = "joined"
-    softmax: Together = "joined"
+    softmax: Literal["overlapped", "joined", "apart"] = "overlapped"
     scores: Literal["heads", "row"] = "heads"
     trees: Algorithm = "auto"
     groups: tuple[int, ...] = ()
+    scalars: Literal["shared", "alone"] = "shared"
     kernels: tuple[str, ...] = ()
 
     def adapted(self, passes: Sequence[Pass]) -> tuple[Pass, ...]:
         """A pipeline with this strategy's options, and without what it leaves out."""
         settings: dict[str, dict[str, object]] = {
             "tile": {"projections": self.projections},
-            "choose-trees": {"algorithm": self.trees, "groups": self.groups},
+            "choose-trees": {"algorithm": self.trees, "groups": self.groups, "shares": self.scalars == "shared"},
         }
         left_out = {"fuse-norm-gemv"} if self.norms == "apart" else set()
         return tuple(
@@ -69,6 +72,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             softmax="apart",
             scores="row",
             trees="meshgemv",
+            scalars="alone",
             kernels=("gemm.ring", "gemm.ring_transposed"),
         ),
     }

@@ -64,7 +64,7 @@ def test_norms_whose_squares_travel_with_the_projections(model, width, height, b
 
 
 @pytest.mark.parametrize("scores", ["heads", "row"])
-@pytest.mark.parametrize("softmax", ["joined", "apart"])
+@pytest.mark.parametrize("softmax", ["overlapped", "joined", "apart"])
 @pytest.mark.parametrize(
     ("model", "width", "height", "batch"),
     [
