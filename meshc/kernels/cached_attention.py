@@ -164,6 +164,9 @@ def _exponentials(lowering: Lowering, layout: Heads, scores: MeshBuffer) -> Mesh
         return scores
     everyones = lowering.temporary("exponentials", scores.dtype, *scores.shape)
     share.work(lowering, everyones, lambda: builder.emit("exp", share.of(everyones), share.of(scores)))
+    # Columns beyond the last group hold zeros throughout; their sums must not be zero, for they divide.
+    with builder.when(line.condition(builder).eq(0)):
+        builder.emit("fill", everyones, value=1.0)
     return everyones
 
 
