@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 
 from meshc.driver import CompiledModel, compile_model
 from meshc.frontend.export import export_module
-from meshc.options import CompileOptions
+from meshc.options import WRITING, CompileOptions
 
 
 def compile(
@@ -34,7 +34,7 @@ def compile(
     exported = export_module(model, inputs)
     if inputs and inputs[0].dim() == 2:
         batch, seq = inputs[0].shape
-        # In decode the prompts may be of other lengths: the export's is the context.
-        extents = {"batch": batch} if options.get("phase") == "decode" else {"batch": batch, "seq": seq}
+        # The prompts of a build that writes may be of other lengths: the export's is the context.
+        extents = {"batch": batch} if options.get("phase") in WRITING else {"batch": batch, "seq": seq}
         options = {**extents, **options}
     return compile_model(exported, CompileOptions(**options), name=name)

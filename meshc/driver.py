@@ -21,7 +21,7 @@ from meshc.ir.clone import clone
 from meshc.ir.core import Module, TensorType
 from meshc.ir.printer import print_module
 from meshc.kernels.sample_top_k import MILLIONTHS, SCALARS
-from meshc.kernels.token_loop import STEPS, STOPS, TOKENS, length_scalars
+from meshc.kernels.token_loop import FIRST, STEPS, STOPS, TOKENS, length_scalars
 from meshc.options import CompileOptions
 from meshc.passes.base import Pass, PassContext
 from meshc.passes.candidates import Choice
@@ -31,7 +31,7 @@ from meshc.passes.strategy import Chosen
 from meshrt.build import Build, write_build
 from meshrt.diagnostics import MeshError
 from meshrt.manifest import ChanceBinding, DecodeBinding, Manifest, ScalarBinding, TensorBinding
-from meshrt.program.model import Program, Region
+from meshrt.program.model import Program
 from meshrt.program.printer import print_program
 from meshrt.progress import Progress
 from meshrt.target import Target, load_target
@@ -40,12 +40,13 @@ from meshrt.target import Target, load_target
 _PLACING_PIPELINE = ("select-kernels", "place", "allocate-colors", "plan-memory")
 #: Passes from the graph level to the mesh level, in order.
 LOWERING_PIPELINE = ("slice-layers", "tile", *_PLACING_PIPELINE)
+#: The same where a function is of the decode phase.
+_DECODING_PIPELINE = ("slice-layers", "tile", "fuse-norm-gemv", "choose-trees", *_PLACING_PIPELINE)
 #: The whole default pipeline of each phase.
 PIPELINES = {
     "prefill": ",".join((*GRAPH_PIPELINE, *LOWERING_PIPELINE)),
-    "decode": ",".join(
-        (*GRAPH_PIPELINE, "derive-decode", "slice-layers", "tile", "fuse-norm-gemv", "choose-trees", *_PLACING_PIPELINE)
-    ),
+    "decode": ",".join((*GRAPH_PIPELINE, "derive-decode", *_DECODING_PIPELINE)),
+    "generate": ",".join((*GRAPH_PIPELINE, "derive-generate", *_DECODING_PIPELINE)),
 }
 DEFAULT_PIPELINE = PIPELINES["prefill"]
 
@@ -73,11 +74,12 @@ class CompiledModel:
 
     def summary(self) -> str:
         """One line: the grid and the memory of the fullest PE."""
-        d = self.build.manifest.details
-        return (
-            f"{d['grid'][0]}x{d['grid'][1]} PEs, {d['peak_bytes']:,} of {self.build.target.sram_bytes:,} bytes of SRAM "
-            f"({d['code_bytes']:,} of it code and runtime)"
-        )
+        d, sram = self.build.manifest.details, self.build.target.sram_bytes
+        grid = f"{d['grid'][0]}x{d['grid'][1]} PEs"
+        if len(d["regions"]) == 1:
+            return f"{grid}, {d['peak_bytes']:,} of {sram:,} bytes of SRAM ({d['code_bytes']:,} of it code and runtime)"
+        each = [f"{name} {r['peak_bytes']:,} ({r['code_bytes']:,})" for name, r in d["regions"].items()]
+        return f"{len(each)} x {grid}, of {sram:,} bytes of SRAM (of it code and runtime) {', '.join(each)}"
 
     def run(self, **inputs: Any) -> Mapping[str, Any]:
         """Run on the emulated wafer: inputs by the names of the model's forward, outputs likewise (numpy arrays)."""
@@ -111,7 +113,7 @@ def compile_model(
     progress = progress or Progress()
     target = load_target(options.target)
     if options.grid is not None:
-        check_grid(options.grid, target)
+        check_grid(options.grid, target, options.regions)
     passes = pipeline_of(options)
     progress.stage("reading the model")
     imported = _import(source, options, name)
@@ -178,27 +180,30 @@ def _stops(passes: tuple[Pass, ...]) -> list[tuple[str, int]]:
 def _with_extents(options: CompileOptions, imported: ImportedModel) -> CompileOptions:
     """The options with the extents of the imported model's first input: its batch, and its tokens.
 
-    These are the longest prompt; in decode the context, if it is not given, and that the longest prompt likewise.
+    These are the longest prompt; of a build that writes the context, if it is not given, and that the longest prompt
+    likewise.
     """
     shape = imported.inputs[0].shape if imported.inputs else ()
     if len(shape) != 2:
         return options
     batch, tokens = shape
-    if options.phase == "prefill":
+    if not options.writes:
         return replace(options, batch=batch, seq=tokens)
     context = options.context or tokens
     return replace(options, batch=batch, context=context, seq=options.seq or context)
 
 
-def check_grid(grid: tuple[int, int], target: Target) -> None:
-    """Raise M0407 where the grid is larger than the fabric."""
+def check_grid(grid: tuple[int, int], target: Target, regions: int = 1) -> None:
+    """Raise M0407 where the grid, or so many of them side by side, is larger than the fabric."""
     width, height = grid
-    if width > target.fabric_width or height > target.fabric_height:
+    widest = target.fabric_width // regions
+    if width > widest or height > target.fabric_height:
+        beside = f", {regions} of them side by side," if regions > 1 else ""
         raise MeshError(
             "M0407",
-            f"a grid of {width}x{height} PEs does not fit on {target.name}, whose fabric has "
+            f"a grid of {width}x{height} PEs{beside} does not fit on {target.name}, whose fabric has "
             f"{target.fabric_width}x{target.fabric_height}",
-            helps=[f"choose a grid of at most {target.fabric_width}x{target.fabric_height}, or another --target"],
+            helps=[f"choose a grid of at most {widest}x{target.fabric_height}, or another --target"],
         )
 
 
@@ -218,7 +223,7 @@ def _import(source: str | Path | ExportedProgram, options: CompileOptions, name:
             tokenizer_files=loaded.tokenizer_files,
         )
     except MeshError as error:
-        if options.phase == "decode" and error.diagnostic.code == "M0107":
+        if options.writes and error.diagnostic.code == "M0107":
             raise MeshError(
                 "M0422",
                 "the model may be of any sequence length, so the context to decode with must be given",
@@ -228,10 +233,10 @@ def _import(source: str | Path | ExportedProgram, options: CompileOptions, name:
 
 
 def _tokens(options: CompileOptions, fixed: int | None) -> int | None:
-    """At how many tokens to import a model: the longest prompt, or in decode the context, which an export of a
-    fixed length may exceed.
+    """At how many tokens to import a model: the longest prompt, or of a build that writes the context, which an export
+    of a fixed length may exceed.
     """
-    if options.phase == "prefill":
+    if not options.writes:
         return options.seq
     return options.context if fixed is None else None
 
@@ -244,8 +249,8 @@ def _build(
     target: Target,
     padding: Mapping[str, object],
 ) -> Build:
-    region = program.regions[0]
-    attributes = module.body.ops[0].attributes
+    # The region that tells results; where there is one before it, that takes the same inputs.
+    region = program.regions[-1]
     ports = {way: [port for port in region.ports if port.direction == way] for way in ("in", "out")}
     has_data = all(t.device.type != "meta" for t in imported.weights.values())
     manifest = Manifest(
@@ -258,30 +263,39 @@ def _build(
             for p in ports["out"]
         ),
         scalars=_scalars(options, region.name, ports["in"][0].name),
-        decode=_decode(options, region, ports["in"][0].name, imported) if options.phase == "decode" else None,
+        decode=_decode(options, program, ports["in"][0].name, imported) if options.writes else None,
         timing_only=not has_data,
         options=options.to_json(),
         versions={name: importlib.metadata.version(name) for name in ("meshc", "torch")},
-        details={
-            "grid": [region.width, region.height],
-            "peak_bytes": attributes["peak_bytes"],
-            "code_bytes": attributes["code_bytes"],
-            "padding": padding,
-        },
+        details=_details(module, padding),
     )
     weights = stored_weights(program, imported.weights) if has_data else {}
     return Build(program, weights, manifest, target, imported.tokenizer_files)
 
 
+def _details(module: Module, padding: Mapping[str, object]) -> Mapping[str, object]:
+    """The grid of a region, what the fullest PE and the longest code take, and both of each region by its name."""
+    regions = {op.attributes["name"]: op.attributes for op in module.body.ops}
+    sizes = {name: {size: a[size] for size in ("peak_bytes", "code_bytes")} for name, a in regions.items()}
+    return {
+        "grid": [max(a[side] for a in regions.values()) for side in ("width", "height")],
+        "peak_bytes": max(size["peak_bytes"] for size in sizes.values()),
+        "code_bytes": max(size["code_bytes"] for size in sizes.values()),
+        "regions": sizes,
+        "padding": padding,
+    }
+
+
 def _scalars(options: CompileOptions, region: str, ids: str) -> tuple[ScalarBinding, ...]:
     """What follows from the extent of the prompts that a run is given."""
-    if options.phase == "prefill":
+    if not options.writes:
         return (ScalarBinding(region, "length", ids, 1),)
     names = (*length_scalars(options.batch), STEPS)
     return tuple(ScalarBinding(region, name, ids, 1) for name in names)
 
 
-def _decode(options: CompileOptions, region: Region, ids: str, imported: ImportedModel) -> DecodeBinding:
+def _decode(options: CompileOptions, program: Program, ids: str, imported: ImportedModel) -> DecodeBinding:
+    *before, region = program.regions
     assert options.context is not None and options.seq is not None
     (logits, *_) = imported.module.body.ops[0].regions[0].ops[-1].operands
     assert isinstance(logits.type, TensorType)
@@ -297,6 +311,7 @@ def _decode(options: CompileOptions, region: Region, ids: str, imported: Importe
         logits.type.shape[-1],
         STOPS,
         ChanceBinding(*SCALARS, chance.high, MILLIONTHS) if chance is not None else None,
+        *((FIRST, before[0].name) if before else ()),
     )
 
 

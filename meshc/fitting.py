@@ -42,7 +42,7 @@ class Fitting:
     def on_grid(self, options: CompileOptions, grid: tuple[int, int]) -> CompileOptions | MeshError:
         """The options with this grid and the fastest chunk size that fits, or the diagnostic where none does."""
         # In decode no table rides a ring.
-        chunks = CHUNKS if options.phase == "prefill" else CHUNKS[:1]
+        chunks = CHUNKS[:1] if options.phase == "decode" else CHUNKS
         results = (self._attempt(replace(options, grid=grid, chunk_elements=chunk)) for chunk in chunks)
         found: CompileOptions | MeshError = next(results)
         for other in results:
@@ -53,13 +53,31 @@ class Fitting:
 
     def smallest_square(self, options: CompileOptions) -> CompileOptions | MeshError:
         """The options for the smallest square that fits, or the diagnostic of the fabric's largest."""
-        largest = min(self.target.fabric_width, self.target.fabric_height)
-        for side in range(min(self._least_side(options), largest), largest):
+        largest = min(self._fabric(options))
+        side = min(self._least_side(options), largest)
+        for alone in self._functions():
+            # Each function has PEs of its own: where one does not fit, all together do not.
+            side = alone._first_fit(options, side, largest)
+        return self.on_grid(options, (self._first_fit(options, side, largest),) * 2)
+
+    def _first_fit(self, options: CompileOptions, least: int, largest: int) -> int:
+        """The side of the smallest square from ``least`` on that fits; ``largest``, where none below does."""
+        for side in range(least, largest):
             # Where the chunk that takes the least does not fit, none does.
             leanest = replace(options, grid=(side, side), chunk_elements=CHUNKS[-1])
             if self._may_fit(leanest) and isinstance(self._attempt(leanest), CompileOptions):
-                return self.on_grid(options, (side, side))
-        return self.on_grid(options, (largest, largest))
+                return side
+        return largest
+
+    def _functions(self) -> list[Fitting]:
+        """The fitting of each function of several, that of the most weights first."""
+        count = len(self.graph.body.ops)
+        parts = [replace(self, graph=_only(self.graph, number)) for number in range(count) if count > 1]
+        return sorted(parts, key=lambda part: -placed_elements(part.graph))
+
+    def _fabric(self, options: CompileOptions) -> tuple[int, int]:
+        """The largest grid: as many of it as there are regions lie side by side."""
+        return self.target.fabric_width // options.regions, self.target.fabric_height
 
     def _may_fit(self, options: CompileOptions) -> bool:
         """Whether the weights and caches alone fit: what a larger grid saves goes by steps, so that each is looked at.
@@ -87,12 +105,14 @@ class Fitting:
 
     def _advice(self, options: CompileOptions) -> str:
         """What would fit where the grid that was asked for, or any square, does not."""
-        less = f"use fewer layers (--layers A:B) or a shorter {'--seq' if options.phase == 'prefill' else '--context'}"
+        less = f"use fewer layers (--layers A:B) or a shorter {'--context' if options.writes else '--seq'}"
+        if options.regions > 1:
+            less += ", or --phase decode, which takes prompts token by token and holds the weights once"
         if options.grid is not None:
             square = self.smallest_square(options)
             if isinstance(square, CompileOptions):
                 return f"the smallest square that fits is {_text(square.grid)} (--grid, or leave it out); or {less}"
-        fabric = (self.target.fabric_width, self.target.fabric_height)
+        fabric = self._fabric(options)
         if isinstance(self.on_grid(options, fabric), CompileOptions):
             return (
                 f"no square of {self.target.name} holds it, the whole fabric does (--grid {_text(fabric)}); or {less}"
@@ -104,6 +124,13 @@ class Fitting:
         element_bytes = 4 if options.dtype == "f32" else 2
         room = max(1, self.target.sram_bytes - self.target.runtime_bytes)
         return max(1, math.isqrt(placed_elements(self.graph) * element_bytes // room))
+
+
+def _only(graph: Module, number: int) -> Module:
+    """A copy of one function of a module, as a module."""
+    copy = clone(graph)
+    copy.body.ops = [copy.body.ops[number]]
+    return copy
 
 
 def placed_elements(graph: Module) -> int:

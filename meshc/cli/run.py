@@ -44,7 +44,7 @@ TOP = 5
 @click.option("--engine", default="batched", show_default=True, help="How to emulate.")
 @click.option("--timing-only", is_flag=True, help="Every cycle, no arithmetic.")
 @click.option("--until-rounds", type=click.IntRange(1), metavar="N", help="With --timing-only: rounds of an until.")
-@click.option("--plain", is_flag=True, help="With --timing-only: skip over nothing that repeats itself.")
+@click.option("--plain", is_flag=True, help="Skip over nothing that repeats itself.")
 @click.option("--events", is_flag=True, help="Count by cause what lies on the critical path.")
 @click.option("--checked", is_flag=True, help="Watch for reads and writes of buffers under way.")
 @click.option("--max-cycles", type=click.IntRange(1), metavar="N", help="Stop with status 3 after N cycles.")

@@ -30,8 +30,11 @@ RELATIONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 _NUMBER = ("float", "int", "bool")
 
-#: A function of the decode phase works on one token, of at most ``context`` tokens.
-_PHASE = (optional("phase", words=("decode",)), optional("context", "int"))
+#: A function of the decode phase works on one token, of at most ``context`` tokens, and goes on from caches that are
+#: not empty where it is ``prefilled``; one of the phase prefill fills them.
+_PHASE = (
+    optional("phase", words=("prefill", "decode")), optional("context", "int"), optional("prefilled", "bool")
+)  # fmt: skip
 _GRAPH_FUNCTIONS = tuple(
     replace(row, attributes=(*row.attributes, *_PHASE), check=rules.function) if row.name == "func" else row
     for row in FUNCTIONS
@@ -101,9 +104,10 @@ _FUSED = (
     ),
     OpSpec(
         "graph.attention",
-        "softmax(scale * q k^T under the mask) v, heads / kv_heads query heads to each KV head",
+        "softmax(scale * q k^T under the mask) v, heads / kv_heads query heads to each KV head; keys and values are "
+        "kept for the cache that it names",
         operands=exactly(3),
-        attributes=(*_ATTENTION, required("mask", words=("causal", "full", "window"))),
+        attributes=(*_ATTENTION, required("mask", words=("causal", "full", "window")), optional("cache")),
         check=rules.attention,
     ),
     OpSpec(

@@ -114,23 +114,29 @@ def _broadcasts(op: Shapes) -> str | None:
 
 
 def function(op: Operation) -> str | None:
-    """One of the decode phase says its context, works on one token and caches that many."""
-    decode, context = "phase" in op.attributes, op.attributes.get("context")
-    if decode != (context is not None):
-        return "the phase decode comes with the attribute 'context', no other function has it"
+    """One of a phase says its context; one of the decode phase works on one token and caches that many."""
+    phase, context = op.attributes.get("phase"), op.attributes.get("context")
+    if (phase is None) != (context is None):
+        return "a phase comes with the attribute 'context', no other function has it"
     if context is not None and context < 1:
         return f"its context is {context} tokens"
+    if "prefilled" in op.attributes and phase != "decode":
+        return "only the phase decode goes on from caches"
     caches = set()
     for inner in op.walk():
-        if inner.name == "graph.cached_attention":
-            cache = inner.attributes["cache"]
-            if inner.attributes["context"] != context:
+        cache = inner.attributes.get("cache")
+        if inner.name in ("graph.attention", "graph.cached_attention") and cache is not None:
+            if phase != ("prefill" if inner.name == "graph.attention" else "decode"):
+                return f"{cache} does not belong to a function of this phase"
+            if inner.attributes.get("context", context) != context:
                 return f"{cache} is of another context than the function"
             if cache in caches:
                 return f"{cache} is the cache of two attentions"
             caches.add(cache)
     tokens = {value.type.shape[-1] for value in op.regions[0].args if isinstance(value.type, TensorType)}
-    return "it is of the decode phase, but its inputs are not of one token" if decode and tokens != {1} else None
+    if phase == "decode" and tokens != {1}:
+        return "it is of the decode phase, but its inputs are not of one token"
+    return None
 
 
 def weight(op: Operation) -> str | None:
@@ -219,8 +225,16 @@ def rope(op: Shapes) -> str | None:
     return _expect(op, x)
 
 
+def attention(op: Operation) -> str | None:
+    """Shapes that fit; a cache's name may hold the counters of the loops around it."""
+    reason = _attention(op)
+    if reason is None and "cache" in op.attributes:
+        reason = name_template(op, op.attributes["cache"])
+    return reason
+
+
 @on_shapes
-def attention(op: Shapes) -> str | None:
+def _attention(op: Shapes) -> str | None:
     """Queries [B, S, heads * head_dim], keys [B, T, kv_heads * head_dim], values [B, T, kv_heads * value_dim]."""
     q, k, v = op.operands
     names = ("heads", "kv_heads", "head_dim", "value_dim")
@@ -242,13 +256,12 @@ def attention(op: Shapes) -> str | None:
 
 
 def cached_attention(op: Operation) -> str | None:
-    """Attention of one token, [B, 1, ..]; its cache's name may hold the counters of the loops around it."""
+    """Attention of one token, [B, 1, ..]."""
     reason = attention(op)
     if reason is None:
         shapes = [value.type.shape for value in op.operands if isinstance(value.type, TensorType)]
         if any(shape[1] != 1 for shape in shapes):
             return f"it takes one token, not {text(shapes[0])}"
-        reason = name_template(op, op.attributes["cache"])
     return reason
 
 

@@ -54,9 +54,11 @@ _DECLARATIONS = (
     ),
     _declaration(
         "stream",
-        "a stream and its static routes, each [rect, from, [to, ..]]; the color is allocated",
+        "a stream and its static routes, each [rect, from, [to, ..]]; the color is allocated, the same one in all "
+        "regions for streams of one name that go across their borders",
         required("name"),
         required("routes", "list"),
+        optional("across", "bool"),
         optional("color", "int"),
     ),
     _declaration(

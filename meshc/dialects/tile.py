@@ -26,12 +26,13 @@ DTYPE_POLICY = {"mixed": ("f16", "f32"), "bf16": ("bf16", "f32"), "f16": ("f16",
 #: A function carries its grid, its arithmetic, its batch and the tokens of a sequence.
 _GRID = (required("width", "int"), required("height", "int"), required("dtype", words=DTYPE_POLICY))
 _TOKENS = (required("batch", "int"), required("sequence", "int"))
-#: Prefill unless it says otherwise. Of decode: how many tokens the caches hold, the longest prompt, and which trees
-#: its all-reduces take (see meshc/kernels/line_trees.py).
+#: Prefill unless it says otherwise. How many tokens the caches hold; of decode the longest prompt, whether the caches
+#: hold something before the first step, and which trees its all-reduces take (see meshc/kernels/line_trees.py).
 _PHASE = (
     optional("phase", words=("prefill", "decode")),
     optional("context", "int"),
     optional("prompt", "int"),
+    optional("prefilled", "bool"),
     optional("trees", "dict"),
 )
 _TILE_FUNCTIONS = tuple(
@@ -44,6 +45,8 @@ _TILE_FUNCTIONS = tuple(
 #: The kernel that carries it out, and what was chosen besides (see meshc/kernels/schedule.py).
 _KERNEL = (optional("algorithm"), optional("schedule", "dict"))
 _NUMBER = ("float", "int")
+#: How tokens come into a cache; see meshc/kernels/cache.py.
+_CACHE_POLICY = optional("kv", words=("shift", "append"))
 #: What every attention says of its heads and of what a query may see.
 _HEADS = (
     required("heads", "int"),
@@ -145,10 +148,37 @@ _ROWS = (
             *_HEADS,
             required("context", "int"),
             required("cache"),
-            optional("kv", words=("shift", "append")),
+            _CACHE_POLICY,
             *_KERNEL,
         ),
         check=rules.both(rules.shards(), rules.cached_attention),
+    ),
+    OpSpec(
+        "tile.keep",
+        "keys and values of all tokens, kept in their PEs for a cache",
+        operands=exactly(2),
+        results=exactly(0),
+        attributes=(required("cache"), *_KERNEL),
+        effects=True,
+        check=rules.by_heads,
+    ),
+    OpSpec(
+        "tile.relayout_cache",
+        "what was kept, of the first tokens of every sequence: to the rows of PEs where decode looks for it, and on "
+        "to the region of decode in the east; of each cache its name, the features of keys and of values in a PE, and "
+        "how often the loops around it run",
+        results=exactly(0),
+        attributes=(required("context", "int"), required("caches", "list"), _CACHE_POLICY, *_KERNEL),
+        effects=True,
+        check=rules.caches,
+    ),
+    OpSpec(
+        "tile.take_cache",
+        "caches as ``tile.relayout_cache`` sends them from the region in the west",
+        results=exactly(0),
+        attributes=(required("context", "int"), required("caches", "list"), _CACHE_POLICY, *_KERNEL),
+        effects=True,
+        check=rules.caches,
     ),
     OpSpec(
         "tile.glu",

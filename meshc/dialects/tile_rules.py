@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from meshc.dialects.layout import Block, Cyclic, Heads
+from meshc.dialects.layout import Block, Cyclic, Heads, Layout
 from meshc.dialects.shard import ShardType
 from meshc.ir.core import Block as IRBlock
 from meshc.ir.core import Operation, TensorType, Value
@@ -18,6 +18,9 @@ _PHASES = {
     "tile.gemm": "prefill",
     "tile.gemm_transposed": "prefill",
     "tile.attention": "prefill",
+    "tile.keep": "prefill",
+    "tile.relayout_cache": "prefill",
+    "tile.take_cache": "decode",
     "tile.gemv": "decode",
     "tile.cached_attention": "decode",
     "tile.sample": "decode",
@@ -47,7 +50,40 @@ def function(op: Operation) -> str | None:
         for values, does in ((inner.results, "gives"), (inner.operands, "takes")):
             if not all(fits(v.type, ids[0] * ids[1], width, height) for v in values if isinstance(v.type, ShardType)):
                 return f"{inner.name} {does} a shard that is not cut for {width} x {height} PEs and these tokens"
+    return _goes_on(op) if op.attributes.get("prefilled") else None
+
+
+def _goes_on(decode: Operation) -> str | None:
+    """The prefill in its module, if there is one, keeps for every cache what decode looks for in a column of PEs."""
+    functions = decode.parent.ops if decode.parent is not None else []
+    prefill = [func for func in functions if func.attributes.get("phase") == "prefill"]
+    if not prefill:
+        return None
+    sent, taken = (
+        _moved(func, name) for func, name in ((prefill[0], "tile.relayout_cache"), (decode, "tile.take_cache"))
+    )
+    if sent != taken:
+        return "it does not take the caches that prefill sends, in their order"
+    kept = _cached(prefill[0], "tile.keep", 0)
+    for cache, layouts in _cached(decode, "tile.cached_attention", 1).items():
+        if kept.get(cache) != layouts:
+            return f"keys and values of {cache} lie otherwise over x than prefill keeps them"
     return None
+
+
+def _moved(func: Operation, name: str) -> list[tuple[object, ...]]:
+    """The caches that operations of a name move, for how many tokens these have room, and how tokens lie there."""
+    keys = ("context", "kv", "caches")
+    return [tuple(op.attributes.get(key) for key in keys) for op in func.walk() if op.name == name]
+
+
+def _cached(func: Operation, name: str, first: int) -> dict[str, list[Layout]]:
+    """How keys and values of each cache lie over x; they are two operands from ``first`` on."""
+    return {
+        op.attributes["cache"]: [v.type.x for v in op.operands[first : first + 2] if isinstance(v.type, ShardType)]
+        for op in func.walk()
+        if op.name == name
+    }
 
 
 def weight(op: Operation) -> str | None:
@@ -161,6 +197,17 @@ def cached_attention(op: Operation) -> str | None:
     if op.attributes["context"] < 1:
         return "its cache must hold a token"
     return by_heads(op)
+
+
+def caches(op: Operation) -> str | None:
+    """Of each cache its name, the features of keys and values, and the counts of loops around it."""
+    if op.attributes["context"] < 1:
+        return "a cache must hold a token"
+    for cache in op.attributes["caches"]:
+        sizes = [cache.get("keys"), cache.get("values"), *cache.get("layers", ())] if isinstance(cache, dict) else []
+        if not sizes or not isinstance(cache.get("cache"), str) or not all(type(n) is int and n > 0 for n in sizes):
+            return "a cache has its name in cache, keys and values (features in a PE) and layers (a list of counts)"
+    return None
 
 
 def gemm_transposed(op: Operation) -> str | None:

@@ -22,11 +22,10 @@ from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.builder import MeshBuffer
 from meshc.kernels.chain import chain_all_reduce, chain_broadcast, chain_reduce
-from meshc.kernels.gemm_ring import settle, shift
 from meshc.kernels.kernel import Kernel
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.norm import head_segment
-from meshc.kernels.ring import logical_position, physical, ring
+from meshc.kernels.ring_ride import ride
 from meshrt.program.expr import Expr, Name, as_expr, maximum, minimum
 
 #: What stands for minus infinity: finite, so that a row without any allowed key gives no NaN.
@@ -78,24 +77,13 @@ class _Attention:
     # ---- blocks that ride the ring -----------------------------------------------------
 
     def _ride(self, source: MeshBuffer, name: str, step: Callable[[MeshBuffer, Expr], None]) -> None:
-        """Let ``source`` ride the y ring; ``step(tile, row it came from)`` runs for every block."""
-        builder, lowering = self.builder, self.lowering
-        height = builder.height
-        if height == 1:
-            step(source, as_expr(0))
-            return
-        tile = lowering.temporary(f"{name}_tile", source.dtype, *source.shape)
-        following = lowering.temporary(f"{name}_next", source.dtype, *source.shape)
-        builder.emit("copy", tile, source)
-        along_y = ring(builder, "y")
-        at = logical_position(builder, "y")
-        with builder.loop("s", height) as s:
-            handles = shift(builder, [(along_y, tile, following)])
-            row = physical((at + s) % height, height)
-            with builder.when(self._reaches(row)):
+        """Let ``source`` ride the y ring; ``step(tile, row it came from)`` runs for every block that is seen."""
+
+        def seen(tile: MeshBuffer, row: Expr) -> None:
+            with self.builder.when(self._reaches(row)):
                 step(tile, row)
-            settle(builder, handles)
-            builder.emit("rotate", tile, following)
+
+        ride(self.lowering, source, name, seen if self.lowering.height > 1 else step)
 
     def _reaches(self, row: Expr) -> Expr:
         """Whether any query of this row may see any key of ``row``."""

@@ -72,6 +72,8 @@ class MeshBuilder:
         self.height = height
         self.region = region
         self.everywhere = Rect(0, width, 0, height)
+        #: The side of PE (0, 0) at which the host comes in: in the west there may be another region.
+        self.inlet = "N" if region.attributes["origin"][0] else "W"
         self._declarations = region.regions[0]
         self._code = Operation(
             "mesh.code", attributes={"rect": rect_attribute(self.everywhere), "name": "main"}, regions=[Block()]
@@ -151,13 +153,16 @@ class MeshBuilder:
             self._declare("scalar", name=name, low=low, high=high)
         return Name(name)
 
-    def stream(self, name: str, routes: Sequence[StreamRoute]) -> Expr:
-        """A stream (one color once allocated) with its static routes; declared once per name."""
+    def stream(self, name: str, routes: Sequence[StreamRoute], across: bool = False) -> Expr:
+        """A stream (one color once allocated) with its static routes; declared once per name.
+
+        Streams of one name that go ``across`` the borders of regions are one stream.
+        """
         if name not in self._streams:
             self._streams.add(name)
-            self._declare(
-                "stream", name=name, routes=tuple((rect_attribute(r.rect), r.source, r.destinations) for r in routes)
-            )
+            crossing = {"across": True} if across else {}
+            listed = tuple((rect_attribute(r.rect), r.source, r.destinations) for r in routes)
+            self._declare("stream", name=name, routes=listed, **crossing)
         return Name(f"@{name}")
 
     def port(self, name: str, direction: str, **attributes: object) -> None:

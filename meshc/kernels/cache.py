@@ -33,6 +33,31 @@ def slots_of(context: int, rows: int, policy: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Which row of ``height`` holds a token, and in which of its ``capacity`` slots."""
+
+    height: int
+    capacity: int
+    policy: str = "shift"
+
+    @classmethod
+    def of(cls, height: int, context: int, policy: str = "shift") -> TokenRows:
+        """The rows of a cache with room for ``context`` tokens."""
+        return cls(height, slots_of(context, height, policy), policy)
+
+    def start(self, row: ExprLike, tokens: ExprLike) -> Expr:
+        """The first token of a row when there are so many."""
+        row, tokens = as_expr(row), as_expr(tokens)
+        if self.policy == "append":
+            return select(row.lt(self.height), 0, tokens)
+        return tokens * row // self.height
+
+    def slot(self, token: ExprLike) -> Expr:
+        """The slot of a token in its row."""
+        return as_expr(token) % self.capacity
+
+
+@dataclass(frozen=True, slots=True)
 class Cache:
     """Slots of ``entry`` elements each; an entry is one token's keys, then its values, of all sequences.
 
@@ -41,37 +66,24 @@ class Cache:
 
     builder: MeshBuilder
     slots: Weight
-    capacity: int
+    rows: TokenRows
     entry: int
     position: Expr
-    policy: str
 
     @classmethod
     def of(cls, lowering: Lowering, name: str, context: int, entry: int, policy: str) -> Cache:
         """The cache of that name, empty before the first step, with room for ``context`` tokens."""
-        capacity = slots_of(context, lowering.height, policy)
-        slots = lowering.state(name, "cache", lowering.operand, (capacity, entry))
+        rows = TokenRows.of(lowering.height, context, policy)
+        slots = lowering.state(name, "cache", lowering.operand, (rows.capacity, entry))
         assert lowering.position is not None
-        return cls(lowering.builder, slots, capacity, entry, lowering.position, policy)
-
-    def start(self, row: ExprLike, tokens: ExprLike) -> Expr:
-        """The first token of a row when there are so many."""
-        height = self.builder.height
-        row, tokens = as_expr(row), as_expr(tokens)
-        if self.policy == "append":
-            return select(row.lt(height), 0, tokens)
-        return tokens * row // height
-
-    def slot(self, token: ExprLike) -> Expr:
-        """The slot of a token in its row."""
-        return as_expr(token) % self.capacity
+        return cls(lowering.builder, slots, rows, entry, lowering.position)
 
     def token(self, slot: Expr) -> tuple[Expr, Expr]:
         """(token that a slot of this row holds after the step, whether it holds one)."""
         row, tokens = Name("y"), self.position + 1
-        first = self.start(row, tokens)
-        token = first + (slot - first) % self.capacity
-        return token, token.lt(self.start(row + 1, tokens))
+        first = self.rows.start(row, tokens)
+        token = first + (slot - first) % self.rows.capacity
+        return token, token.lt(self.rows.start(row + 1, tokens))
 
     def append(self, new: Sequence[MeshBuffer], leaving: MeshBuffer) -> None:
         """Append the step's token, its parts (keys, values) end to end; ``leaving`` is scratch for one entry.
@@ -80,20 +92,20 @@ class Cache:
         """
         builder, height = self.builder, self.builder.height
         row, before, after = Name("y"), self.position, self.position + 1
-        mine, below = self.start(row, before), self.start(row + 1, before)
+        mine, below = self.rows.start(row, before), self.rows.start(row + 1, before)
         last = row.eq(height - 1)
-        if height == 1 or self.policy == "append":
+        if height == 1 or self.rows.policy == "append":
             with builder.when(last if height > 1 else 1):
                 self._store(new)
             return
-        gives = self.start(row, after).gt(mine)
-        takes = self.start(row + 1, after).gt(below)
+        gives = self.rows.start(row, after).gt(mine)
+        takes = self.rows.start(row + 1, after).gt(below)
         holds = below.gt(mine)
         leaves = minimum(gives, holds)
         sends_on, takes_on = chain_colors_one_way(builder, "y", "down")
         with builder.when(gives):
             with builder.when(holds):
-                builder.emit("copy", leaving, self.slots.view(self.entry, offset=self.slot(mine) * self.entry))
+                builder.emit("copy", leaving, self.slots.view(self.entry, offset=self.rows.slot(mine) * self.entry))
             with builder.otherwise():
                 builder.emit("stream_copy", leaving, in_=takes_on, out=sends_on)
         comes = minimum(takes, maximum(holds, gives.eq(0)))
@@ -101,7 +113,7 @@ class Cache:
             with builder.when(last):
                 self._store(new)
             with builder.otherwise():
-                arriving = self.slots.view(self.entry, offset=self.slot(below) * self.entry)
+                arriving = self.slots.view(self.entry, offset=self.rows.slot(below) * self.entry)
                 builder.emit("recv", arriving, color=takes_on, async_="shift")
         with builder.when(leaves):
             builder.emit("send", leaving, color=sends_on)
@@ -110,7 +122,7 @@ class Cache:
 
     def _store(self, parts: Sequence[MeshBuffer]) -> None:
         """Copy the parts of the new entry into their slot."""
-        offset = self.slot(self.position) * self.entry
+        offset = self.rows.slot(self.position) * self.entry
         for part in parts:
             self.builder.emit("copy", self.slots.view(part.elements, offset=offset), part.at(0, part.elements))
             offset = offset + part.elements

@@ -60,7 +60,7 @@ def emit(op: Operation, lowering: Lowering) -> None:
     cache = Cache.of(lowering, a["cache"], a["context"], entry, a.get("kv", "shift"))
     cache.append((k, v), lowering.temporary("leaving", lowering.operand, entry))
 
-    slots, schedule = cache.capacity, schedule_of(op)
+    slots, schedule = cache.rows.capacity, schedule_of(op)
     scores = lowering.temporary("scores", lowering.other, batch, kv, per_kv, slots)
     cached_keys = cache.slots.view((batch, kv * dims), (kv, dims), (slots, entry), (dims, 1))
     _multiply(lowering, layout, schedule, scores, q.at(0, batch, kv, per_kv, dims), cached_keys)

@@ -32,7 +32,7 @@ def receive_everywhere(builder: MeshBuilder, name: str, shape: tuple[int, int], 
     count = shape[0] * shape[1]
     tokens = builder.buffer(name, "i32", room)
     east = ("E",) if width > 1 else ()
-    routes = [StreamRoute(Rect(0, 1, 0, 1), "W", ("RAMP", *east, *(("S",) if height > 1 else ())))]
+    routes = [StreamRoute(Rect(0, 1, 0, 1), builder.inlet, ("RAMP", *east, *(("S",) if height > 1 else ())))]
     if height > 2:
         routes.append(StreamRoute(Rect(0, 1, 1, height - 1), "N", ("RAMP", *east, "S")))
     if height > 1:
@@ -46,7 +46,7 @@ def receive_everywhere(builder: MeshBuilder, name: str, shape: tuple[int, int], 
     builder.port(
         name,
         "in",
-        side="W",
+        side=builder.inlet,
         rect=Rect(0, 1, 0, 1),
         color=stream,
         dtype="i32",

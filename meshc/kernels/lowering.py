@@ -89,7 +89,7 @@ class Lowering:
     #: Values whose last use is the operation being lowered: their buffers may be overwritten.
     dying: frozenset[Value] = frozenset()
     _weights: dict[object, Weight] = field(default_factory=dict)
-    _states: dict[str, Weight] = field(default_factory=dict)
+    _states: dict[str, MeshBuffer] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -181,12 +181,17 @@ class Lowering:
         ``name`` may read the counters of loops around it, as a weight's; there is then one part for
         each of their rounds.
         """
+        around = self._read_by(NameTemplate.of(name))
+        return _part(self.whole_state(name, hint, dtype, [r.count for r in around], shape), around, shape)
+
+    def whole_state(self, name: str, hint: str, dtype: str, rounds: Sequence[int], shape: Sequence[int]) -> MeshBuffer:
+        """The parts of a state for all rounds of the loops around it that its name reads, which run so often."""
         if name not in self._states:
-            around = self._read_by(NameTemplate.of(name))
-            buffer = self.builder.buffer(hint, dtype, *(r.count for r in around), *shape, kept=True)
+            buffer = self.builder.buffer(hint, dtype, *rounds, *shape, kept=True)
             with self.builder.before():
                 self.builder.emit("fill", buffer, value=0.0)
-            self._states[name] = _part(buffer, around, shape)
+            self._states[name] = buffer
+        assert self._states[name].shape == (*rounds, *shape), f"{name} is of another shape"
         return self._states[name]
 
     def vector(

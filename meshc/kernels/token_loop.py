@@ -10,6 +10,9 @@ chosen before the last token of a prompt is nobody's.
 The loop ends after ``steps`` rounds, or as soon as every sequence has chosen one of the stop ids.
 Every PE comes to the same tokens (see :mod:`meshc.kernels.sample_top_k`), so each knows that by itself.
 
+Where caches hold something before the first step, that is not at position 0 but at the scalar ``first``, the last
+token of the shortest prompt: those before it are in the caches.
+
 Runtime scalars: ``length_b`` of each sequence, ``steps``, and ``stop_0`` to ``stop_3``, ids any of which
 ends a sequence (-1: none). Control depends on ``steps`` alone; the others only on what is computed.
 """
@@ -22,7 +25,7 @@ from dataclasses import dataclass
 
 from meshc.dialects.shard import shard_of
 from meshc.ir.core import Operation, TensorType, Value
-from meshc.kernels.builder import MeshBuffer, StreamRoute
+from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.host_io import receive_everywhere
 from meshc.kernels.lowering import Lowering
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, minimum, select
@@ -30,6 +33,8 @@ from meshrt.program.model import Rect
 
 #: The scalar that says how many steps a run takes, and the output that tells the chosen tokens.
 STEPS = "steps"
+#: The scalar that says at which position the steps begin.
+FIRST = "first"
 TOKENS = "tokens"
 #: The scalars that say which ids end a sequence.
 STOPS = tuple(f"stop_{i}" for i in range(4))
@@ -59,9 +64,10 @@ class TokenLoop:
     length: Expr
     prompt: int
     context: int
+    first: Expr
 
     @classmethod
-    def receive(cls, ids: Value, prompt: int, context: int, lowering: Lowering) -> TokenLoop:
+    def receive(cls, ids: Value, prompt: int, context: int, lowering: Lowering, prefilled: bool = False) -> TokenLoop:
         """Append the arrival of the prompts; ``ids`` is what the body calls the tokens of a step."""
         builder, batch = lowering.builder, lowering.batch
         assert isinstance(ids.type, TensorType)
@@ -75,13 +81,14 @@ class TokenLoop:
         for i, name in enumerate(STOPS):
             builder.emit("index", stops.at(i, 1), value=builder.scalar(name, -1, _HIGHEST_ID))
         length = _of_sequence([builder.scalar(name, 1, prompt) for name in length_scalars(batch)])
-        return cls(lowering, prompts, tokens, ended, done, stops, length, prompt, context)
+        first = first_position(builder, prompt) if prefilled else as_expr(0)
+        return cls(lowering, prompts, tokens, ended, done, stops, length, prompt, context, first)
 
     @contextmanager
     def steps(self) -> Iterator[Expr]:
         """The loop over positions, each of which it yields."""
         builder = self.lowering.builder
-        with builder.loop("t", builder.scalar(STEPS, 1, self.context), until=self.done) as position:
+        with builder.loop("t", builder.scalar(STEPS, 1, self.context), self.first, until=self.done) as position:
             self.lowering.position = position
             self._choose(position)
             yield position
@@ -158,14 +165,19 @@ class TokenLoop:
             color=stream,
             dtype=buffer.dtype,
             shape=shape,
-            count=as_expr(self.context * size),
-            indices=tuple(as_expr(i) for i in indices(element // size, element % size)),
+            count=(as_expr(self.context) - self.first) * size,
+            indices=tuple(as_expr(i) for i in indices(self.first + element // size, element % size)),
             # As many as there were steps.
             exact=False,
         )
         here = select(Name("x").lt(columns), Name("y").eq(south), 0)
         with builder.when(here):
             builder.emit("send", buffer, color=stream)
+
+
+def first_position(builder: MeshBuilder, prompt: int) -> Expr:
+    """The position of the first step, as many tokens as prefill leaves in the caches."""
+    return builder.scalar(FIRST, 0, prompt - 1)
 
 
 def _of_sequence(lengths: Sequence[Expr]) -> Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,8 +20,10 @@ class AllocateColors(Pass):
     Needs: the mesh level; streams declared with their routes.
 
     Does: two streams interfere when some router has a configuration of both; the
-    interference graph is colored greedily, streams of most conflicts first. Streams of host
-    ports take the target's host colors. Raises M0406 where the target has too few::
+    interference graph is colored greedily, streams of most conflicts first. Streams that go
+    across the borders of regions come before all others, so that each has one color in every
+    region. Streams of host ports take the target's host colors. Raises M0406 where the target
+    has too few::
 
         module mesh {ops = []}
         mesh.region() {name = "main", width = 3, height = 2, origin = [0, 0]} () {
@@ -52,17 +55,26 @@ class AllocateColors(Pass):
         colors, host_colors = self.colors, self.host_colors
         if context.target is not None:
             colors, host_colors = context.target.program_colors, context.target.host_colors
+        crossing = _crossing(module)
         for region in module.body.ops:
             declarations = region.regions[0].ops
             ports = [op.attributes["color"] for op in declarations if op.name == "mesh.port"]
             streams = [op for op in declarations if op.name == "mesh.stream"]
             host = [s for s in streams if Name(f"@{s.attributes['name']}") in ports]
             inner = [s for s in streams if s not in host]
-            _color(inner, range(colors), "streams between PEs")
-            _color(host, range(colors, colors + host_colors), "host ports")
+            _color(inner, range(colors), "streams between PEs", crossing)
+            _color(host, range(colors, colors + host_colors), "host ports", {})
 
 
-def _color(streams: list[Operation], available: range, what: str) -> None:
+def _crossing(module: Module) -> dict[str, int]:
+    """A color for each name of streams that go across the borders of regions."""
+    streams = [op for region in module.body.ops for op in region.regions[0].ops if op.name == "mesh.stream"]
+    names = dict.fromkeys(s.attributes["name"] for s in streams if s.attributes.get("across"))
+    return {name: color for color, name in enumerate(names)}
+
+
+def _color(streams: list[Operation], available: range, what: str, given: Mapping[str, int]) -> None:
+    """Color streams, those first whose names have a color already."""
     footprints = [[Rect(*rect) for rect, _, _ in s.attributes["routes"]] for s in streams]
     conflicts: list[list[int]] = [[] for _ in streams]
     for a in range(len(streams)):
@@ -70,16 +82,17 @@ def _color(streams: list[Operation], available: range, what: str) -> None:
             if any(_meet(p, q) for p in footprints[a] for q in footprints[b]):
                 conflicts[a].append(b)
                 conflicts[b].append(a)
-    chosen: dict[int, int] = {}
-    for stream in sorted(range(len(streams)), key=lambda s: -len(conflicts[s])):
+    names = [s.attributes["name"] for s in streams]
+    chosen = {number: given[name] for number, name in enumerate(names) if name in given}
+    for stream in sorted(set(range(len(streams))) - chosen.keys(), key=lambda s: -len(conflicts[s])):
         taken = {chosen[other] for other in conflicts[stream] if other in chosen}
-        chosen[stream] = next(color for color in range(len(streams)) if color not in taken)
+        chosen[stream] = next(color for color in range(len(streams) + len(given)) if color not in taken)
     used = max(chosen.values(), default=-1) + 1
     if used > len(available):
         raise MeshError(
             "M0406",
             f"the program needs {used} colors for {what}, and the target has {len(available)}",
-            notes=[f"the streams are {', '.join(s.attributes['name'] for s in streams)}"],
+            notes=[f"the streams are {', '.join(names)}"],
             helps=["choose kernels with fewer streams, or a target with more colors"],
         )
     for stream, color in chosen.items():

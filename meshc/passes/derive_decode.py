@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from meshc.ir.core import Block, Module, Operation, TensorType, Value
-from meshc.ir.name_templates import NameTemplate
+from meshc.ir.core import Module, Operation
 from meshc.passes.base import Pass, PassContext
-from meshc.passes.matching.editor import shape_of
-from meshrt.diagnostics import MeshError
-from meshrt.program.expr import Expr, Name, as_expr
+from meshc.passes.cached_attentions import cached_attentions, check_context, keep_tokens, tokens_of
 
 
 @dataclass(frozen=True)
@@ -73,79 +70,15 @@ class DeriveDecode(Pass):
             wanted = context.options.context
         for func in module.body.ops:
             if "phase" not in func.attributes:
-                tokens = _tokens(func)
-                _derive(func, tokens, tokens if wanted is None else wanted)
+                derive_decode(func, tokens_of(func) if wanted is None else wanted)
 
 
-def _tokens(func: Operation) -> int:
-    """Tokens of a sequence in the function's inputs, which are [batch, tokens]."""
-    return shape_of(func.regions[0].args[0])[-1]
-
-
-def _derive(func: Operation, tokens: int, context: int) -> None:
-    if not 1 <= context <= tokens:
-        raise MeshError(
-            "M0421",
-            f"a context of {context} tokens was asked for, but the model's graph is of {tokens}",
-            notes=["masks and positions beyond the tokens of the graph are not known"],
-            helps=[f"choose a --context from 1 to {tokens}, or trace the model for as many tokens as are wanted"],
-        )
-    block = func.regions[0]
-    for argument in block.args:
-        _shorten(argument)
-    _block(block, context, as_expr(0))
+def derive_decode(func: Operation, context: int) -> None:
+    """Turn one function. Raises M0420 and M0421."""
+    check_context(context, tokens_of(func))
+    caches = cached_attentions(func)
+    keep_tokens(func, 1)
+    for op, cache in caches:
+        op.name = "graph.cached_attention"
+        op.attributes |= {"context": context, "cache": cache}
     func.attributes |= {"phase": "decode", "context": context}
-
-
-def _block(block: Block, context: int, first: Expr) -> int:
-    """Rewrite a block whose first cache has the number ``first``; gives how many caches one run of it has."""
-    count = 0
-    for op in block.ops:
-        if op.name == "graph.weight":
-            continue
-        if op.name == "graph.repeat":
-            (body,) = op.regions
-            for argument in body.args:
-                _shorten(argument)
-            each = _caches(body)
-            _block(body, context, first + count + as_expr(each) * Name(op.attributes["counter"]))
-            count += each * op.attributes["count"]
-        if op.name == "graph.attention":
-            _cache(op, context, first + count)
-            count += 1
-        for result in op.results:
-            _shorten(result)
-    return count
-
-
-def _caches(block: Block) -> int:
-    """How many attentions one run of a block performs."""
-    return sum(
-        _caches(op.regions[0]) * op.attributes["count"] if op.name == "graph.repeat" else op.name == "graph.attention"
-        for op in block.ops
-    )
-
-
-def _cache(op: Operation, context: int, number: Expr) -> None:
-    if op.attributes["mask"] == "full":
-        raise MeshError(
-            "M0420",
-            "attention looks at tokens that come later, which a token that is decoded cannot",
-            place=op.location.place,
-            notes=["its mask is full: no score of a later token is masked"],
-            helps=["decode takes models whose attention is causal, perhaps within a window; use --phase prefill"],
-        )
-    name = NameTemplate(("cache.", number))
-    op.name = "graph.cached_attention"
-    op.attributes |= {"context": context, "cache": str(name) if name.counters else name.name({})}
-
-
-def _shorten(value: Value) -> None:
-    """One token: the extent before the features is 1, and the only one of positions and token ids."""
-    assert isinstance(value.type, TensorType)
-    *outer, last = value.type.shape
-    if value.type.dtype in ("i64", "i32"):
-        last = 1
-    else:
-        outer[-1] = 1
-    value.type = TensorType((*outer, last), value.type.dtype)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from meshc.ir.clone import clone
-from meshc.ir.core import Module
+from meshc.ir.core import Module, Operation
 from meshc.passes.allocate_colors import AllocateColors
 from meshc.passes.base import PassContext
 from meshc.passes.candidates import Candidate, Choice, title
@@ -37,9 +37,9 @@ class Trial:
     code: int
 
 
-def lower(module: Module, context: PassContext) -> Trial:
-    """Lower a copy of the module, as its choices are."""
-    copy = clone(module)
+def lower(func: Operation, context: PassContext) -> Trial:
+    """Lower a copy of the function, as its choices are. Others of its module have PEs of their own."""
+    copy = alone(func)
     error = None
     try:
         for each in (Place(), AllocateColors(), PlanMemory()):
@@ -52,8 +52,15 @@ def lower(module: Module, context: PassContext) -> Trial:
     return Trial(error, attributes.get("peak_bytes", 0), attributes.get("code_bytes", 0))
 
 
-def fit(module: Module, choices: Sequence[Choice], context: PassContext) -> None:
-    """Change choices until the program fits.
+def alone(func: Operation) -> Module:
+    """A module with a copy of one function."""
+    only = Module("tile")
+    only.body.ops = [func]
+    return clone(only)
+
+
+def fit(func: Operation, choices: Sequence[Choice], context: PassContext) -> None:
+    """Change choices until the function's program fits.
 
     Where the fastest candidates do not fit together, this starts from those of the least memory
     (or, where these need too many colors, of the fewest colors) and takes each faster candidate
@@ -65,13 +72,13 @@ def fit(module: Module, choices: Sequence[Choice], context: PassContext) -> None
     pinned = [choice for choice in choices if choice.pinned and len(choice.candidates) > 1]
     if not several and not pinned:
         return
-    trial = lower(module, context)
+    trial = lower(func, context)
     if trial.error is None:
         return
     try:
         if not several:
             raise trial.error
-        _Search(module, several, context, context.target).run(trial)
+        _Search(func, several, context, context.target).run(trial)
     except MeshError as error:
         raise _with_pins(error, pinned) from None
 
@@ -92,7 +99,7 @@ def _with_pins(error: MeshError, pinned: Sequence[Choice]) -> MeshError:
 class _Search:
     """The search of one program: its open choices, and the code of candidates as far as it was asked for."""
 
-    module: Module
+    func: Operation
     choices: Sequence[Choice]
     context: PassContext
     target: Target
@@ -120,7 +127,7 @@ class _Search:
         """Let all choices take the candidate of the least ``key``."""
         for number, choice in enumerate(self.choices):
             choice.choose(min(choice.possible, key=lambda candidate: key(number, candidate)))
-        return lower(self.module, self.context)
+        return lower(self.func, self.context)
 
     def _leanest(self, number: int, candidate: Candidate) -> tuple:
         size = candidate.estimate.bytes if candidate.estimate else 0
@@ -131,7 +138,7 @@ class _Search:
         key = number, candidate.order
         if key not in self._code:
             choice = self.choices[number]
-            count = code_size(self.module.body.ops[0], choice.op, candidate, self.context)
+            count = code_size(self.func, choice.op, candidate, self.context)
             self._code[key] = self.target.code_bytes(count) - self.target.runtime_bytes
         return self._code[key]
 
@@ -158,7 +165,7 @@ class _Search:
             choice.unfit[candidate.order] = f"does not fit: {now.peak + more - self.target.sram_bytes:,} bytes too many"
             return now
         choice.choose(candidate)
-        trial = lower(self.module, self.context)
+        trial = lower(self.func, self.context)
         if trial.error is None:
             return trial
         choice.unfit[candidate.order] = self._reason(trial)

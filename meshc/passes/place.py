@@ -21,19 +21,20 @@ from meshc.kernels.token_loop import TOKENS, TokenLoop
 from meshc.options import LOGITS, CompileOptions
 from meshc.passes.base import Pass, PassContext
 from meshrt.diagnostics import MeshError
-from meshrt.program.expr import as_expr
+from meshrt.program.expr import Expr, as_expr
 
 
 @dataclass(frozen=True)
 class Place(Pass):
-    """Place the function on a region and let each operation's kernel append its program.
+    """Place every function on a region and let each operation's kernel append its program.
 
     Needs: the tile level with algorithms selected.
 
-    Does: makes one region of the grid's size at the fabric's origin; every value becomes a
-    buffer; host ports bring the inputs and take the results; repeated layers become one
-    loop over stacked weights; each source operation becomes an entry of the op table and a
-    scope around its code::
+    Does: makes a region of the grid's size for each function, the first at the fabric's origin,
+    every other one at the eastern edge of the one before; regions are named as functions that
+    go with one another, and ``main`` otherwise. Every value becomes a buffer; host ports bring
+    the inputs and take the results; repeated layers become one loop over stacked weights; each
+    source operation becomes an entry of the op table and a scope around its code::
 
         module tile
         func() {name = "forward", width = 2, height = 1, dtype = "f32", batch = 1, sequence = 3}
@@ -80,22 +81,29 @@ class Place(Pass):
     chunk_elements: int | None = None
 
     def run(self, module: Module, context: PassContext) -> None:
-        if len(module.body.ops) != 1:
-            raise MeshError("M0404", f"place takes a module of one function, and this one has {len(module.body.ops)}")
-        (func,) = module.body.ops
-        region = empty_region(func)
-        lowering = self.lowering(region, func, context)
-        walk = _Walk(lowering, module)
-        if func.attributes.get("phase") == "decode":
-            walk.steps(func)
-        else:
-            walk.inputs(func.regions[0])
-            walk.block(func.regions[0])
-        lowering.builder.finish()
+        phases = [func.attributes.get("phase") for func in module.body.ops]
+        if len(phases) != 1 and phases != ["prefill", "decode"]:
+            raise MeshError(
+                "M0404",
+                f"place takes one function, or a prefill and the decode behind it; this module has {len(phases)}",
+            )
+        placed, x = Block(), 0
+        sources: list[tuple[str, str]] = []
+        for func in module.body.ops:
+            region = empty_region(func, x)
+            lowering = self.lowering(region, func, context)
+            walk = _Walk(lowering, func, sources)
+            if func.attributes.get("phase") == "decode":
+                walk.steps(func)
+            else:
+                walk.inputs(func.regions[0])
+                walk.block(func.regions[0])
+            lowering.builder.finish()
+            placed.append(region)
+            x += func.attributes["width"]
         module.level = "mesh"
-        module.body = Block()
-        module.body.append(region)
-        module.attributes["ops"] = tuple(walk.sources)
+        module.body = placed
+        module.attributes["ops"] = tuple(sources)
 
     def lowering(self, region: Operation, func: Operation, context: PassContext) -> Lowering:
         """What the kernels of a function append to the region with. Decode has the tokens of a step in every row."""
@@ -111,29 +119,37 @@ class Place(Pass):
             a["batch"],
             a["sequence"],
             BlockLayout(a["batch"] * a["sequence"], 1 if decode else a["height"]),
-            as_expr(1) if decode else builder.scalar("length", 1, a["sequence"]),
+            as_expr(1) if decode else self._length(builder, func),
             logits,
             self.chunk_elements or options.chunk_elements,
             target=context.target,
             trees=LineTrees.of(a),
         )
 
+    @staticmethod
+    def _length(builder: MeshBuilder, func: Operation) -> Expr:
+        """Tokens of the prompts, known when the program runs; what only fills caches works on the longest."""
+        longest = func.attributes["sequence"]
+        return as_expr(longest) if "phase" in func.attributes else builder.scalar("length", 1, longest)
 
-def empty_region(func: Operation) -> Operation:
-    """The region of a function, on its grid, with nothing in it."""
-    attributes = {"name": "main", "width": func.attributes["width"], "height": func.attributes["height"]}
-    return Operation("mesh.region", attributes={**attributes, "origin": (0, 0)}, regions=[Block()])
+
+def empty_region(func: Operation, x: int = 0) -> Operation:
+    """The region of a function, on its grid from column ``x`` of the fabric on, with nothing in it."""
+    a = func.attributes
+    one_of_two = a.get("phase") == "prefill" or a.get("prefilled")
+    attributes = {"name": a["name"] if one_of_two else "main", "width": a["width"], "height": a["height"]}
+    return Operation("mesh.region", attributes={**attributes, "origin": (x, 0)}, regions=[Block()])
 
 
 class _Walk:
     """Visits the tile operations in order and keeps the op table."""
 
-    def __init__(self, lowering: Lowering, module: Module):
+    def __init__(self, lowering: Lowering, func: Operation, sources: list[tuple[str, str]]):
         self.lowering = lowering
         self.builder = lowering.builder
         self.kernels: dict[str, Kernel] = kernels()
-        self.users = uses(module)
-        self.sources: list[tuple[str, str]] = []
+        self.users = uses(func.regions[0])
+        self.sources = sources
         self.output: Callable[[Operation], None] = partial(emit_output, lowering=lowering)
 
     def source(self, name: str, detail: str, location: str = "") -> int:
@@ -153,7 +169,10 @@ class _Walk:
         a, body, lowering = func.attributes, func.regions[0], self.lowering
         (ids,) = body.args
         with self.builder.scope(self.source("input", ids.name)):
-            loop = TokenLoop.receive(ids, a["prompt"], a["context"], lowering)
+            loop = TokenLoop.receive(ids, a["prompt"], a["context"], lowering, bool(a.get("prefilled")))
+        for op in body.ops:
+            if op.name == "tile.take_cache":
+                self._kernel(op, ())
         sampled = [op.result for op in body.ops if op.name == "tile.sample"]
         lowering.inputs.update(dict.fromkeys(sampled, loop.tokens))
         if lowering.logits == "all":
@@ -168,7 +187,7 @@ class _Walk:
         for position, op in enumerate(block.ops):
             self.builder.location = op.location
             match op.name:
-                case "tile.weight" | "tile.yield" | "return":
+                case "tile.weight" | "tile.yield" | "return" | "tile.take_cache":
                     pass
                 case "tile.repeat":
                     self._repeat(op, block.ops[position + 1 :])

@@ -113,9 +113,11 @@ class PlanMemory(Pass):
             region.attributes["peak_bytes"] = peak
             if peak > sram:
                 width, height = region.attributes["width"], region.attributes["height"]
+                name = region.attributes["name"]
+                whose = "" if name == "main" else f" for {name}"
                 raise MeshError(
                     "M0401",
-                    f"a PE of the {width}x{height} grid would need {peak:,} bytes of SRAM and has {sram:,}: "
+                    f"a PE of the {width}x{height} grid{whose} would need {peak:,} bytes of SRAM and has {sram:,}: "
                     f"{peak - sram:,} too many",
                     notes=[memory_map(demands, addresses, code_bytes, peak)],
                     helps=["use a larger grid (--grid WxH), fewer layers (--layers A:B) or a shorter --seq"],

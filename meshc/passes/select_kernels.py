@@ -27,7 +27,7 @@ class SelectKernels(Pass):
     Needs: the tile level.
 
     Does: of all kernels and schedules that apply on the grid, takes for each operation the one
-    of the fewest predicted cycles with which the whole program fits into the target's memory
+    of the fewest predicted cycles with which the whole function fits into the target's memory
     and colors (:mod:`meshc.passes.fit_choices`). An operation that already has an algorithm, or
     part of a schedule, keeps it; then ``pin`` counts, then the strategy of the compilation.
     Without a target nothing has a price, and the first that applies is taken. Raises M0405 where
@@ -83,8 +83,9 @@ class SelectKernels(Pass):
         pinned = pins(self.pin, known)
         if context.options is not None:
             pinned = {**Chosen.of(context.options.strategy).pins(known), **pinned}
-        choices: list[Choice] = []
+        chosen: list[Choice] = []
         for func in module.body.ops:
+            choices: list[Choice] = []
             grid = func.attributes["width"], func.attributes["height"]
             site = _site(func, context)
             for op, rounds in _walk(func, 1):
@@ -92,12 +93,12 @@ class SelectKernels(Pass):
                     choice = choice_for(op, by_operation[op.name], pinned.get(op.name), grid, site, rounds)
                     choice.choose(choice.chosen)
                     choices.append(choice)
-        # A module of several functions is no program yet.
-        if context.target is not None and len(module.body.ops) == 1:
-            fit(module, choices, context)
-        context.extra[self.name] = tuple(choices)
+            if context.target is not None:
+                fit(func, choices, context)
+            chosen += choices
+        context.extra[self.name] = tuple(chosen)
         if self.explain:
-            context.say(choice_table(choices))
+            context.say(choice_table(chosen))
 
 
 def _site(func: Operation, context: PassContext) -> Site | None:

@@ -22,6 +22,7 @@ MAC_OPERANDS = {
     "tile.gemv": (0,),
     "tile.attention": (0, 1, 2),
     "tile.cached_attention": (0, 1, 2),
+    "tile.keep": (0, 1),
 }
 
 
@@ -101,12 +102,12 @@ class Tile(Pass):
         options = context.options
         grid = options.grid if options is not None and options.grid is not None else (1, 1)
         width, height = self.width or grid[0], self.height or grid[1]
-        if func.attributes.get("phase") != "decode":
-            return PrefillConversion(func, width, height, dtype, self.projections == "joined")
-        prompt = self.prompt or (options.seq if options is not None else None)
-        prompt = prompt or func.attributes["context"]
         kv = self.kv or (options.kv if options is not None else None) or "shift"
-        return DecodeConversion(func, width, height, dtype, prompt, kv, self.projections == "joined")
+        joined = self.projections == "joined"
+        if func.attributes.get("phase") != "decode":
+            return PrefillConversion(func, width, height, dtype, kv, joined)
+        prompt = self.prompt or (options.seq if options is not None else None)
+        return DecodeConversion(func, width, height, dtype, prompt or func.attributes["context"], kv, joined)
 
 
 def _assign_operand_dtypes(module: Module, operand: str, other: str) -> None:

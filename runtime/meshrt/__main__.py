@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT_ENGINE, help="how to emulate (%(default)s)")
     p.add_argument("--timing-only", action="store_true", help="every cycle, no arithmetic")
     p.add_argument("--until-rounds", type=int, metavar="N", help="with --timing-only: every until takes N rounds")
-    p.add_argument("--plain", action="store_true", help="with --timing-only: skip over nothing that repeats itself")
+    p.add_argument("--plain", action="store_true", help="skip over nothing that repeats itself")
     p.add_argument("--events", action="store_true", help="count by cause what lies on the critical path")
     p.add_argument("--checked", action="store_true", help="watch for reads and writes of buffers under way")
     p.add_argument("--max-cycles", type=int, metavar="N", help="stop with status 3 after N cycles")

@@ -37,9 +37,11 @@ class RunOptions:
     run with M0530; ``per_layer`` gives the report a row for each layer.
 
     ``timing_only`` keeps time and computes nothing: it needs neither weights nor inputs, and
-    has no outputs. An ``until`` then takes ``until_rounds`` rounds, and loops that repeat
-    themselves are skipped over, exactly, unless ``fast_forward`` is off. ``events`` counts by
+    has no outputs. An ``until`` then takes ``until_rounds`` rounds. ``events`` counts by
     cause what lies on the critical path: ``latency.events`` of the report.
+
+    Loops that repeat themselves are skipped over, exactly, unless ``fast_forward`` is off: where
+    values are computed, those of their rounds are, but time is not kept again.
 
     ``faults`` are injected into the run, by the reference engine only.
     """
@@ -188,8 +190,10 @@ def run_program(
 def _timing(options: RunOptions) -> dict[str, Any]:
     """What only the default engine is told, and that only where it is asked for."""
     told: dict[str, Any] = {"events": True} if options.events else {}
+    if options.engine == DEFAULT_ENGINE and not options.fast_forward:
+        told |= {"fast_forward": False}
     if options.timing_only:
-        told |= {"timing_only": True, "until_rounds": options.until_rounds, "fast_forward": options.fast_forward}
+        told |= {"timing_only": True, "until_rounds": options.until_rounds}
     return told
 
 

@@ -165,8 +165,10 @@ ILLEGAL = [
 
 
 ILLEGAL_DECODE = [
-    ({"phase": 'phase = "decode"'}, "the phase decode comes with the attribute 'context'"),
-    ({"phase": "context = 8"}, "the phase decode comes with the attribute 'context'"),
+    ({"phase": 'phase = "decode"'}, "a phase comes with the attribute 'context'"),
+    ({"phase": "context = 8"}, "a phase comes with the attribute 'context'"),
+    ({"phase": 'phase = "prefill", context = 8'}, "c does not belong to a function of this phase"),
+    ({"phase": 'phase = "prefill", context = 8, prefilled = true'}, "only the phase decode goes on from caches"),
     ({"phase": 'phase = "decode", context = 0'}, "its context is 0 tokens"),
     ({"phase": 'phase = "decode", context = 9'}, "c is of another context than the function"),
     ({"changes": ("causal", "full")}, "mask must be one of causal, window"),

@@ -145,7 +145,7 @@ class Steps:
         tokens = BlockLayout(self.batch * steps, 1)
         length = builder.scalar("length", 1, steps)
         lowering = Lowering(builder, self.operand, self.other, self.batch, steps, tokens, length, **options)  # type: ignore[arg-type]
-        walk = _Walk(lowering, module)
+        walk = _Walk(lowering, module.body.ops[0], [])
         prompt = Value(TensorType((self.batch, steps), "i64"), "ids")
         with builder.scope(walk.source("input", "ids")):
             emit_input(prompt, "ids", lowering)
@@ -163,8 +163,8 @@ class Steps:
                 for name, value in self.results.items():
                     buffer = lowering.buffer_of(value)
                     builder.emit("copy", buffers[name].at(t * buffer.elements, *buffer.shape), buffer)
-        buffers |= {name: state.buffer for name, state in lowering._states.items()}
-        self.parts |= {name: state.buffer.shape for name, state in lowering._states.items()}
+        buffers |= lowering._states
+        self.parts |= {name: state.shape for name, state in lowering._states.items()}
         self._drain(walk, buffers)
         builder.finish()
         module.level = "mesh"

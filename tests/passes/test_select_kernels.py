@@ -47,7 +47,7 @@ def cycles(choices: list[Choice]) -> int:
 
 
 def peak(module: Module, target: Target = TINY) -> int:
-    trial = lower(module, PassContext(target=target))
+    trial = lower(module.body.ops[0], PassContext(target=target))
     assert trial.error is None
     return trial.peak
 
@@ -92,11 +92,11 @@ def test_where_colors_are_short_what_takes_fewer_is_chosen():
     assert "gemm.summa" not in {choice.chosen.kernel.name for choice in free}
     few = dataclasses.replace(slow, colors=colors(chosen(strategy="gemm.summa")[0]) + TINY.host_colors)
     module, choices = chosen(few)
-    assert lower(module, PassContext(target=few)).error is None
+    assert lower(module.body.ops[0], PassContext(target=few)).error is None
     assert {c.chosen.kernel.name for c in choices if c.op.name == "tile.gemm"} <= {"gemm.summa", "gemm.all_gather"}
     assert "colors for streams between PEs, and the target has" in choice_table(choices)
     with pytest.raises(MeshError, match="colors") as caught:
-        lowered = lower(chosen(few, strategy="gemm.cannon")[0], PassContext(target=few))
+        lowered = lower(chosen(few, strategy="gemm.cannon")[0].body.ops[0], PassContext(target=few))
         raise lowered.error or AssertionError
     assert caught.value.diagnostic.code == "M0406"
 

@@ -94,7 +94,7 @@ class Conversion(ABC):
             case "graph.rms_norm" | "graph.layer_norm" | "graph.glu":
                 self.simple(op, f"tile.{short}", op.operands, op.attributes, builder)
             case "graph.rope":
-                self._one(op, "tile.rope", [*self._taken(op, op.operands[:1], builder), self._phases(op)], {}, builder)
+                self.one(op, "tile.rope", [*self.taken(op, op.operands[:1], builder), self._phases(op)], {}, builder)
             case "graph.attention" | "graph.cached_attention":
                 self.attention(op, builder)
             case "graph.repeat":
@@ -126,9 +126,9 @@ class Conversion(ABC):
         self, op: Operation, name: str, operands: Sequence[Value], attributes: Mapping[str, object], builder: Builder
     ) -> None:
         """One operation for one, with these of its operands."""
-        self._one(op, name, self._taken(op, operands, builder), attributes, builder)
+        self.one(op, name, self.taken(op, operands, builder), attributes, builder)
 
-    def _one(
+    def one(
         self, op: Operation, name: str, operands: Sequence[Value], attributes: Mapping[str, object], builder: Builder
     ) -> None:
         """One operation for one, on these values."""
@@ -140,7 +140,7 @@ class Conversion(ABC):
         wanted = self.shard(op.result)
         return made if made.type == wanted else builder.create("tile.relayout", [made], [wanted]).result
 
-    def _taken(self, op: Operation, operands: Sequence[Value], builder: Builder) -> list[Value]:
+    def taken(self, op: Operation, operands: Sequence[Value], builder: Builder) -> list[Value]:
         """Operands as the operation takes them: moved where they lie in another layout."""
         taken = self.mapped(operands)
         for number, value in enumerate(taken):

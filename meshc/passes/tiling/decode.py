@@ -13,6 +13,7 @@ from meshc.dialects.layout import Block, Layout
 from meshc.dialects.shard import ShardType, over_x, over_y
 from meshc.ir.core import Builder, Operation, TensorType, Value
 from meshc.passes.infer_layouts import ATTENTION, OverY, classes_of, infer_layouts
+from meshc.passes.tiling.caches import describe_cache, moved_caches
 from meshc.passes.tiling.conversion import Conversion, other_dtype
 
 
@@ -28,10 +29,19 @@ class DecodeConversion(Conversion):
         self.kv = kv
         over_y_ = {value: OverY(Block(features, height)) for value, features in values_over_y(func).items()}
         self.layouts = infer_layouts(func, width, over_y=over_y_)
+        self.caches: list[Mapping[str, object]] = []
 
     def convert(self) -> None:
         super().convert()
         self.func.attributes["prompt"] = self.prompt
+        if self.func.attributes.get("prefilled"):
+            self._take_caches()
+
+    def _take_caches(self) -> None:
+        """Before everything else comes what prefill left in the caches."""
+        body = self.func.regions[0]
+        attributes = moved_caches(self.func, self.kv, self.caches)
+        body.insert_before(body.ops[0], Operation("tile.take_cache", attributes=attributes))
 
     def lying(self, layout: Layout | OverY) -> ShardType:
         dtype = other_dtype(self.dtype)
@@ -40,7 +50,9 @@ class DecodeConversion(Conversion):
         return over_x(dtype, self.batch, layout, self.height)
 
     def attention(self, op: Operation, builder: Builder) -> None:
-        self.simple(op, "tile.cached_attention", op.operands, {**op.attributes, "kv": self.kv}, builder)
+        operands = self.taken(op, op.operands, builder)
+        self.one(op, "tile.cached_attention", operands, {**op.attributes, "kv": self.kv}, builder)
+        self.caches.append(describe_cache(op, *operands[1:]))
 
     def linear(self, op: Operation, builder: Builder) -> None:
         """One reduction for all linears on the same input."""

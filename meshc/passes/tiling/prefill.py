@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from meshc.dialects.layout import Block, Cyclic, Layout
 from meshc.dialects.shard import ShardType
 from meshc.ir.core import Builder, Operation, TensorType, Value
 from meshc.passes.infer_layouts import OverY, infer_layouts
+from meshc.passes.tiling.caches import describe_cache, moved_caches
 from meshc.passes.tiling.conversion import Conversion, other_dtype, rows_of, weight_name
 
 
 class PrefillConversion(Conversion):
-    """The conversion of a function that works on whole prompts."""
+    """The conversion of a function that works on whole prompts; ``kv`` says how tokens lie in the caches of decode."""
 
-    def __init__(self, func: Operation, width: int, height: int, dtype: str, joined: bool = True):
+    def __init__(self, func: Operation, width: int, height: int, dtype: str, kv: str, joined: bool = True):
         super().__init__(func, width, height, dtype, joined)
+        self.kv = kv
         self.tokens = Block(self.batch * self.sequence, height)
         self.transposed = self._transposed_products()
         self.layouts = infer_layouts(func, width, self.transposed)
+        self.caches: list[Mapping[str, object]] = []
 
     def _transposed_products(self) -> dict[Value, Layout]:
         """Results of linears that are best computed with the weight as a token table, and how these then lie."""
@@ -43,13 +48,25 @@ class PrefillConversion(Conversion):
         return ShardType(other_dtype(self.dtype), self.tokens, layout)
 
     def attention(self, op: Operation, builder: Builder) -> None:
-        self.simple(op, "tile.attention", op.operands, {**op.attributes, "sequence": self.sequence}, builder)
+        attributes = {name: value for name, value in op.attributes.items() if name != "cache"}
+        operands = self.taken(op, op.operands, builder)
+        self.one(op, "tile.attention", operands, {**attributes, "sequence": self.sequence}, builder)
+        if "cache" in op.attributes:
+            builder.create("tile.keep", operands[1:], [], {"cache": op.attributes["cache"]})
+            self.caches.append(describe_cache(op, *operands[1:]))
 
     def results(self, op: Operation, builder: Builder) -> None:
+        """Results leave the wafer; what was kept for caches goes to where decode looks for it."""
+        if self.caches:
+            builder.create("tile.relayout_cache", attributes=moved_caches(self.func, self.kv, self.caches))
+        if op.operands:
+            self._output(op, builder)
+        builder.create("return")
+
+    def _output(self, op: Operation, builder: Builder) -> None:
         shapes = tuple(v.type.shape for v in op.operands if isinstance(v.type, TensorType))
         names = ("logits",) if len(shapes) == 1 else tuple(f"output_{i}" for i in range(len(shapes)))
         builder.create("tile.output", self.mapped(op.operands), [], {"names": names, "shapes": shapes})
-        builder.create("return")
 
     def linear(self, op: Operation, builder: Builder) -> None:
         """One ring for all linears on the same input, but for products with a token table."""

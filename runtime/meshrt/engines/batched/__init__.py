@@ -3,7 +3,7 @@
 How it is made, from the bottom up:
 
 - :mod:`.records` lays out the machine's state in arrays that compiled code works on;
-- :mod:`.mailbox`, :mod:`.receive`, :mod:`.fabric`, :mod:`.launch` and :mod:`.moves` are the fabric:
+- :mod:`.mailbox`, :mod:`.combine`, :mod:`.receive`, :mod:`.fabric`, :mod:`.launch` and :mod:`.moves` are the fabric:
   queues, moves that wait for words, routes and links, and the instructions themselves;
 - :mod:`.critical` counts by cause what lies on critical paths, where that is asked for;
 - :mod:`.arithmetic_numba` is arithmetic on tiles, the only part that knows values;
@@ -11,8 +11,10 @@ How it is made, from the bottom up:
 - :mod:`.scheduler` decides which PEs run next, :mod:`.failures` explains when none can;
 - :mod:`.machine` puts one together and runs it.
 
-Where only time is kept there are no values and no memory for them, and two ways to do less:
+Ways to do less, exactly:
 
-- :mod:`.lanes` holds sets of PEs that all do the same in a few arrays, and goes over those;
-- :mod:`.fast_forward` skips loops that repeat themselves, which :mod:`.repetition` finds out.
+- :mod:`.fast_forward` skips loops that repeat themselves, which :mod:`.repetition` finds out; their values are
+  computed all the same, by :mod:`.replay` of what a round did;
+- :mod:`.lanes`, where only time is kept and there is no memory for values, holds sets of PEs that all do the same
+  in a few arrays, and goes over those.
 """

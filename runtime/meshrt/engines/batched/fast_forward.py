@@ -5,7 +5,8 @@ head the whole machine is compared with what it was some iterations before: whic
 where, and the fabric (:mod:`.repetition`). When all is the same, only later, the scheduler
 would do the same things again, each loop that went on going on by as many rounds. Until
 one of the loops ends: so many whole periods are skipped as end none, and clocks, counts and
-loop counters are moved on by what one period added to them.
+loop counters are moved on by what one period added to them. Where values are computed, those
+of the skipped rounds are as well (:mod:`.replay`).
 
 PEs need not be in the same iteration, nor in the same loop or code: every loop that went on
 must be one that may be skipped, and each has its own number of rounds in a period. Regions
@@ -26,9 +27,10 @@ from meshrt.engines.batched.metrics import Metrics
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.records import C_CONTENDED, C_LATEST, C_ROUTE_WRITES, C_STALLED
 from meshrt.engines.batched.repetition import pattern
+from meshrt.engines.batched.replay import Loop, Recorder
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.batched.state_copies import Copies, Copy, Groups, Growth
-from meshrt.engines.loading.flatten import Branch, Enter, Execute, Head, LinearCode
+from meshrt.engines.loading.flatten import Again, Branch, Enter, Execute, Head, Leave, LinearCode
 from meshrt.engines.result import Row
 from meshrt.program.expr import Expr, names_in
 from meshrt.program.instructions import INSTRUCTIONS
@@ -40,9 +42,6 @@ _LEAST_LEFT = 4
 _REMEMBERED = 64
 #: Counters of the header that only ever grow.
 _GROWING = (C_CONTENDED, C_STALLED, C_ROUTE_WRITES)
-
-#: A loop: its code and the step of its head.
-Loop = tuple[int, int]
 
 
 def timed_names(instruction: Instruction) -> frozenset[str]:
@@ -56,10 +55,16 @@ def timed_names(instruction: Instruction) -> frozenset[str]:
     return frozenset().union(*(names_in(e) for e in exprs)) if exprs else frozenset()
 
 
-def steady_loops(linear: LinearCode) -> frozenset[int]:
-    """Heads of the loops whose bodies take the same time whatever their counter is."""
+def steady_loops(linear: LinearCode, computes: bool) -> frozenset[int]:
+    """Heads of the loops whose bodies take the same time whatever their counter is.
+
+    Where values are computed (``computes``) no flag may end a loop in the body.
+    """
     heads = {i: step.counter for i, step in enumerate(linear.steps) if isinstance(step, Head)}
     for at, step in enumerate(linear.steps):
+        if computes and isinstance(step, Again | Leave):
+            for head in linear.loops[at]:
+                heads.pop(head, None)
         used: frozenset[str] = frozenset()
         if isinstance(step, Execute):
             used = timed_names(step.instruction)
@@ -125,13 +130,15 @@ class Snapshot:
 class Repetition:
     """The machine repeats itself: rounds of each loop in one period, and how many periods can be skipped.
 
-    ``readings`` are to be checked first: their views read counters of the loops that go on.
+    ``readings`` are to be checked first: their views read counters of the loops that go on. ``shifts`` are
+    those of :meth:`.replay.Recorder.shifts`, where values are computed.
     """
 
     rounds: dict[Loop, int]
     periods: int
     readings: list[Reading]
     growth: Growth
+    shifts: list[np.ndarray]
 
 
 @dataclass(slots=True)
@@ -160,23 +167,27 @@ class FastForward:
         codes: Sequence[CodeRun],
         groups: Groups,
         lanes: Lanes | None,
+        recorder: Recorder | None,
         per_layer: bool,
         max_cycles: int | None,
     ):
         self._tables = tables
         self._metrics = metrics
         self._lanes = lanes
+        self._recorder = recorder
         self._copies = Copies(tables, lanes, groups)
         self._max_cycles = max_cycles
         self._loops = [run.linear for run in codes]
         self._steady: set[Loop] = set()
         for run in codes:
-            for head in steady_loops(run.linear):
+            for head in steady_loops(run.linear, recorder is not None):
                 # Rounds of the outermost loop have rows of their own with ``per_layer``.
                 if not per_layer or len(run.linear.loops[head]) > 1:
                     self._steady.add((run.number, head))
         self._watches: dict[Loop, Watch] = {}
         self._armed = 0
+        #: The loop whose rounds are recorded now.
+        self._recording: Loop | None = None
         self._log: list[Round | Reading] = []
 
     @property
@@ -192,7 +203,7 @@ class FastForward:
         """What to do at the head of a loop that ends at ``stop``: "" for nothing, else ``arm`` or ``compare``."""
         code, at, counters = place
         loop, counter = (code, at), counters[-1]
-        if loop not in self._steady:
+        if loop not in self._steady or self._recording not in (None, loop):
             return ""
         watch = self._watches.get(loop)
         if watch is None or watch.around != counters[:-1]:
@@ -235,9 +246,15 @@ class FastForward:
         return pattern(self._tables.records_at, pes.pes)
 
     def arm(self, loop: Loop, standings: Sequence[Standing]) -> None:
-        """Remember the state of now."""
+        """Remember the state of now, and record what is done from now on where values are computed."""
+        if self._recorder is not None:
+            if not self._recorder.begin():
+                self._rest(self._watches[loop])
+                return
+            self._recording = loop
         copy = self._copies.of_now(self._kinds(standings), len(standings) == 1)
         if copy is None:
+            self._whole()
             self._steady.clear()
             return
         self._armed += 1
@@ -254,9 +271,21 @@ class FastForward:
         if watch.snapshot is not None:
             watch.snapshot.copy.release()
             watch.snapshot = None
+            self._whole()
             self._armed -= 1
             if self._armed == 0:
                 self._log.clear()
+
+    def _rest(self, watch: Watch) -> None:
+        """Leave a loop alone for a while, longer each time."""
+        watch.failures += 1
+        watch.rest_until = watch.last + (1 << min(watch.failures, 12))
+        self._disarm(watch)
+
+    def _whole(self) -> bool:
+        """End the recording; whether there was none to make, or it is whole."""
+        self._recording = None
+        return self._recorder is None or self._recorder.end()
 
     def _kinds(self, standings: Sequence[Standing]) -> np.ndarray:
         kinds = np.zeros(self._tables.pe_count, np.int8)
@@ -270,15 +299,14 @@ class FastForward:
         snapshot = watch.snapshot
         assert snapshot is not None
         rounds = self._rounds(snapshot, standings)
-        growth = snapshot.copy.growth() if rounds else None
+        growth = snapshot.copy.growth() if self._whole() and rounds else None
         periods = self._periods(snapshot, rounds, growth) if growth is not None else 0
-        if growth is None or periods <= 0:
-            watch.failures += 1
-            watch.rest_until = watch.last + (1 << min(watch.failures, 12))
-            self._disarm(watch)
+        shifts = self._recorder.shifts(periods, rounds) if self._recorder is not None else []
+        if growth is None or periods <= 0 or shifts is None:
+            self._rest(watch)
             return None
         readings = [w for w in self._log[snapshot.logged :] if isinstance(w, Reading)]
-        return Repetition(rounds, periods, [r for r in readings if self._goes_on(r, rounds)], growth)
+        return Repetition(rounds, periods, [r for r in readings if self._goes_on(r, rounds)], growth, shifts)
 
     def _goes_on(self, reading: Reading, rounds: Mapping[Loop, int]) -> bool:
         loops = reading.run.linear.loops[reading.at]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshrt.compiled import inline, internal
+from meshrt.engines.batched.combine import element_offset
 from meshrt.engines.batched.critical import (
     EVENT_SIZE,
     ISSUE,
@@ -18,7 +19,7 @@ from meshrt.engines.batched.critical import (
 )
 from meshrt.engines.batched.fabric import unpark
 from meshrt.engines.batched.mailbox import fail, new_message, outgoing_message, push_post, sent_by
-from meshrt.engines.batched.receive import element_offset, end_move, make_room, take
+from meshrt.engines.batched.receive import end_move, make_room, take
 from meshrt.engines.batched.records import (
     A_CHANNELS,
     A_COLORS,
@@ -58,6 +59,7 @@ from meshrt.engines.batched.records import (
     F_SINCE,
     F_SIZE,
     FLYING,
+    G_BUFFER,
     G_CALL,
     G_CELLS,
     G_DENSE,
@@ -102,6 +104,7 @@ from meshrt.engines.batched.records import (
     X_VECTOR_ISSUE,
     ZERO,
 )
+from meshrt.engines.batched.value_log import GATHERED, log
 
 
 @inline
@@ -200,11 +203,12 @@ def start_send(r, memory, g, p, pe, color, at):
     """A PE sends the view at ``at``; gives its message."""
     n = r[g + G_N]
     if r[g + G_DENSE] == 1 or r[X_VALUES] == 0:
-        m = outgoing_message(r, at, n, r[g + G_CELLS])
+        m = outgoing_message(r, at, n, r[g + G_CELLS], r[g + G_BUFFER] + pe)
     else:
         m = new_message(r, n)
         for j in range(n):
             memory[r[m + M_ADDR] + j] = memory[at + element_offset(r, r[g + G_VIEW], j)]
+        log(r, GATHERED, g, n, r[g + G_BUFFER] + pe, at, r[g + G_CALL], ZERO, r[m + M_ADDR], ZERO, ZERO)
     time = begin(r, pe, p, g, color, ZERO, ON_ROOM, at)
     words = r[g + G_WORDS]
     call, dtype, handle = r[g + G_CALL], r[g + G_DTYPE], r[g + G_HANDLE]

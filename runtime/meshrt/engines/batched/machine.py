@@ -36,6 +36,7 @@ from meshrt.engines.batched.records import (
     L_WORDS,
     SIDES,
 )
+from meshrt.engines.batched.replay import Recorder
 from meshrt.engines.batched.scheduler import Scheduler
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import make_tables
@@ -97,6 +98,7 @@ class Machine:
                 linear = flatten(code, len(instructions), not timing_only, rounds, phases)
                 instructions += [step.instruction for step in linear.steps if isinstance(step, Execute)]
                 self._codes.append((r, linear))
+        self._instructions = len(instructions)
         if timing_only and until_rounds is None:
             _refuse_until([linear for _, linear in self._codes])
         self._handles = [_handles(linear) for _, linear in self._codes]
@@ -162,13 +164,17 @@ class Machine:
         runs = [
             code_run(i, r, linear, self._handles[i], not self._checked) for i, (r, linear) in enumerate(self._codes)
         ]
-        lanes = forward = None
+        lanes = forward = recorder = None
         if self._timing_only and not self._checked and self._ledger is None:
             lanes = Lanes(self._tables, self._metrics, self._target)
-        if self._timing_only and not self._checked and self._fast_forward:
+        if not self._checked and self._fast_forward:
+            if not self._timing_only:
+                recorder = Recorder(self._tables, self._preparer, self._instructions)
             ends = [*self._bases[1:], self._tables.pe_count]
             groups = [[(self._bases[r], ends[r]) for r in group] for group in linked(self._program.regions)]
-            forward = FastForward(self._tables, self._metrics, runs, groups, lanes, self._per_layer, self._max_cycles)
+            forward = FastForward(
+                self._tables, self._metrics, runs, groups, lanes, recorder, self._per_layer, self._max_cycles
+            )
         scheduler = Scheduler(
             self._tables,
             runs,
@@ -183,6 +189,7 @@ class Machine:
             lanes,
             forward,
             self._ledger,
+            recorder,
             self._outputs.told(),
             self._phase_ends,
         )

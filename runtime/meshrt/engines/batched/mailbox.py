@@ -36,6 +36,7 @@ from meshrt.engines.batched.records import (
     M_ADDR,
     M_BASE,
     M_CALL,
+    M_CELL,
     M_CLASS,
     M_COLOR,
     M_DISTANCE,
@@ -63,6 +64,7 @@ from meshrt.engines.batched.records import (
     X_WORD_BYTES,
     ZERO,
 )
+from meshrt.engines.batched.value_log import COPIED, log
 
 
 @internal
@@ -129,12 +131,13 @@ def free_message(r, m):
 
 
 @inline
-def outgoing_message(r, at, n, whole):
+def outgoing_message(r, at, n, whole, cell):
     """The record for a message that refers to a sender's buffer; it is followed at once, so there is only one."""
     m = r[A_MESSAGES]
     r[m + M_ADDR] = at
     r[m + M_N] = n
     r[m + M_WHOLE] = whole
+    r[m + M_CELL] = cell
     return m
 
 
@@ -173,6 +176,7 @@ def copy_message(r, memory, m, first, last, hops):
     source, target = r[m + M_ADDR], r[copy + M_ADDR]
     for j in range(n * r[X_VALUES]):
         memory[target + j] = memory[source + j]
+    log(r, COPIED, ZERO, n, r[m + M_CELL], source, r[m + M_CALL], ZERO, target, ZERO, ZERO)
     return copy
 
 

@@ -34,7 +34,10 @@ def common(value: Value) -> int:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Operand:
-    """A view in numbers. ``offsets`` has one entry, or one for each PE; ``span`` is the last element's offset + 1."""
+    """A view in numbers. ``offsets`` has one entry, or one for each PE; ``span`` is the last element's offset + 1.
+
+    Its buffer has ``limit`` elements.
+    """
 
     row: int
     dtype: int
@@ -44,6 +47,7 @@ class Operand:
     offsets: np.ndarray
     span: int
     covers: bool
+    limit: int
 
     @property
     def elements(self) -> int:
@@ -97,6 +101,7 @@ class Operands:
             offsets,
             high + 1 if n else 0,
             n == buffer.elements and is_dense(extents, strides),
+            buffer.elements,
         )
 
     def resolve_all(self, instruction: Instruction, pes: PeSet, counters: Mapping[str, int]) -> list[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from meshrt.engines.batched.code_run import CodeRun
 from meshrt.engines.batched.index_cache import IndexCache
 from meshrt.engines.batched.operands import Diverges, Operands
 from meshrt.engines.batched.pe_sets import PeSet, PeSets
@@ -19,9 +20,13 @@ from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import I32
 from meshrt.engines.batched.sram import Sram
 from meshrt.engines.batched.state import Tables
+from meshrt.engines.loading.flatten import Execute
 from meshrt.program.instructions import INSTRUCTIONS
 from meshrt.program.model import Instruction, View
 from meshrt.target import Target
+
+#: Calls of one instruction that are kept; more than any loop nest of one model needs at once.
+_KEPT = 4096
 
 
 class Preparer:
@@ -54,6 +59,20 @@ class Preparer:
                 part = self._sets.intern(pes.region, pes.pes[split.values == value])
                 parts += self.prepare(instruction, number, part, counters, handles)
             return parts
+
+    def calls(self, run: CodeRun, at: int, counters: tuple[int, ...], pes: PeSet) -> list[Prepared]:
+        """The calls of step ``at`` of a code, kept for the next time that it is executed with these counters."""
+        key = (pes.number, *[counters[i] for i in run.reads[at]])
+        kept = run.prepared[at]
+        found = kept.get(key)
+        if found is None:
+            if len(kept) >= _KEPT:
+                kept.clear()
+            step = run.linear.steps[at]
+            assert isinstance(step, Execute)
+            bound = dict(zip(run.names[at], counters, strict=True))
+            found = kept[key] = self.prepare(step.instruction, step.number, pes, bound, run.handles)
+        return found
 
     def flags(self, view: View, pes: PeSet, counters: Mapping[str, int], line: int) -> np.ndarray:
         """The value of a one-element view on each PE: what an ``until`` ends on."""

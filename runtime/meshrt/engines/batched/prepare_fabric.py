@@ -117,24 +117,33 @@ class Fabric:
         cells, pool = (sram.cells(operand.row), sram.pool(operand.row)) if shares else (0, 0)
         owned = shareable and not shares and role != "in"
         paths = self._tracer.paths(pes, color) if kind == SEND and handle != BLOCKING else NO_PATHS
+        buffer = sram.cells(operand.row)
         groups: dict[int, int] = {}
         what = DO_SEND if kind == SEND else DO_RECEIVE
 
         def group(row: int) -> int:
             g = groups.get(row)
             if g is None:
-                g = groups[row] = self._group(*shared, row, words, dense, operand.span, cells, pool, each)
+                g = groups[row] = self._group(
+                    *shared, row, words, dense, operand.span, cells, pool, each, buffer, operand.limit
+                )
             return g
 
-        def run(row: int) -> None:
+        def claim() -> None:
             if owned:
                 sram.own(operand.row, pes, operand.covers and kind == STREAM_COPY)
             if watched:
                 sram.touch(tables.memory_at, pes, reads, writes, operand.covers, instruction)
+
+        claims = bool(owned or watched)
+
+        def run(row: int) -> None:
+            if claims:
+                claim()
             g = group(row)
             moves.move(tables.records_at, tables.memory_at, what, g, members, color, outs, addresses, offsets, paths)
 
-        move = Move(kind, handle, n, dtype, words, period, color, number, group, paths)
+        move = Move(kind, handle, n, dtype, words, period, color, number, group, paths, offsets, claims, claim)
         return Prepared(
             pes,
             run,
@@ -161,7 +170,7 @@ class Fabric:
         nowhere = self._sram.addresses_of(0)
 
         def run(row: int) -> None:
-            g = self._group(ROUTE, 0, 0, 0, 0, BLOCKING, number, row, 0, 0, 0, 0, 0, 0)
+            g = self._group(ROUTE, 0, 0, 0, 0, BLOCKING, number, row, 0, 0, 0, 0, 0, 0, 0, 0)
             state = tables.records_at, tables.memory_at
             moves.move(*state, DO_ROUTE, g, members, colors, config, nowhere, _NO_OFFSET, NO_PATHS)
 

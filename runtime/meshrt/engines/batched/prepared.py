@@ -16,6 +16,7 @@ class Move:
     """What is known of a move of all PEs of a call: n elements, as so many words, on one color or one for each PE.
 
     ``group`` gives the address of its record for a row of the metrics; ``paths`` are those of :mod:`.tracing`.
+    Its view begins at ``offsets`` in its buffer. Where it ``claims`` the buffer, ``claim`` comes before its words.
     """
 
     kind: int
@@ -28,6 +29,9 @@ class Move:
     number: int
     group: Callable[[int], int]
     paths: np.ndarray
+    offsets: np.ndarray
+    claims: bool
+    claim: Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -16,6 +16,7 @@ last. The clock takes over the message's critical path where the message set it.
 from __future__ import annotations
 
 from meshrt.compiled import inline, internal
+from meshrt.engines.batched.combine import take_values
 from meshrt.engines.batched.critical import (
     ENDED,
     EVENT_SIZE,
@@ -85,7 +86,6 @@ from meshrt.engines.batched.records import (
     FLYING,
     G_CALL,
     G_CELLS,
-    G_DENSE,
     G_DTYPE,
     G_HANDLE,
     G_KIND,
@@ -93,12 +93,12 @@ from meshrt.engines.batched.records import (
     G_PERIOD,
     G_POOL,
     G_ROW,
-    G_VIEW,
     G_WORDS,
-    I32,
     IDLE,
     L_WORDS,
     M_ADDR,
+    M_CALL,
+    M_CELL,
     M_COLOR,
     M_DISTANCE,
     M_DTYPE,
@@ -124,9 +124,6 @@ from meshrt.engines.batched.records import (
     P_START,
     P_STATE,
     RAMP,
-    RECV,
-    RECV_ADD,
-    RECV_MAX,
     RUNNING,
     S_END,
     S_HANDLE,
@@ -136,37 +133,21 @@ from meshrt.engines.batched.records import (
     S_STAGES,
     S_TIME,
     S_WORDS,
-    STREAM_ADD,
     STREAM_COPY,
     T_SIZE,
     T_WAIT,
     T_WORDS,
-    V_EXTENT,
-    V_STRIDE,
     W_SEND,
     W_TARGET,
     X_EVENTS,
     X_QUEUE_WORDS,
     X_RAMP,
     X_RAMP_WORDS,
-    X_VALUES,
     X_WAKEUP,
     ZERO,
 )
 from meshrt.engines.batched.sharing import own_row, share_row
-from meshrt.engines.numeric.rounding import round_to
-from meshrt.engines.pointers import integers_of
-
-
-@inline
-def element_offset(r, view, j):
-    """Where element j of a view lies, relative to the view's first element."""
-    offset = 0
-    for d in range(3, -1, -1):
-        extent = r[view + V_EXTENT + d]
-        offset += (j % extent) * r[view + V_STRIDE + d]
-        j //= extent
-    return offset
+from meshrt.engines.batched.value_log import OWNED, SHARED, log
 
 
 @inline
@@ -272,40 +253,6 @@ def give_room(r, f):
         r[f + F_ROOM_HEAD] = r[w + N_NEXT]
         free_node(r, w)
         release(r, send, taken_time(r, f, target) + 1)
-
-
-@inline
-def combine(r, memory, p, g, result, done, source, n):
-    """Values of n elements from ``source`` on become elements ``done`` onwards of move p, or go to ``result``."""
-    if r[X_VALUES] == 0:
-        return
-    kind = r[g + G_KIND]
-    base = r[p + P_ADDR]
-    view = r[g + G_VIEW]
-    dtype = r[g + G_DTYPE]
-    dense = r[g + G_DENSE] == 1
-    if kind == RECV and dense:
-        target = base + done
-        for j in range(n):
-            memory[target + j] = memory[source + j]
-        return
-    adds = kind == RECV_ADD or kind == STREAM_ADD
-    stores = kind <= RECV_MAX
-    copies = kind == RECV or kind == STREAM_COPY
-    target = result
-    integers = integers_of(memory)
-    for j in range(n):
-        at = base + done + j if dense else base + element_offset(r, view, done + j)
-        to = at if stores else target + j
-        if copies:
-            memory[at] = memory[source + j]
-            memory[to] = memory[source + j]
-        elif dtype == I32:
-            a, b = integers[at], integers[source + j]
-            integers[to] = a + b if adds else max(a, b)
-        else:
-            x, y = memory[at], memory[source + j]
-            memory[to] = round_to(x + y, dtype) if adds else (x if x > y or x != x else y)
 
 
 @internal
@@ -432,6 +379,7 @@ def take(r, memory, f, p, direct, n, d_first, d_last, d_hops):
     cells = r[g + G_CELLS]
     if cells != 0 and begin == 0 and (direct == 0 or r[direct + M_WHOLE] == 0):
         r[p + P_ADDR] = own_row(r, memory, cells + pe, r[g + G_POOL], ZERO)
+        log(r, OWNED, g, ZERO, ZERO, ZERO, ZERO, cells + pe, r[p + P_ADDR], ZERO, ZERO)
     while done < end:
         m = direct if direct != 0 else r[f + F_MESSAGE_HEAD]
         here = r[m + M_N]
@@ -444,13 +392,14 @@ def take(r, memory, f, p, direct, n, d_first, d_last, d_hops):
             a_first, a_last, hops = d_first, d_last, r[m + M_HOPS] + d_hops
             if cells != 0 and r[m + M_WHOLE] != 0:
                 share_row(r, memory, cells + pe, r[m + M_ADDR], r[g + G_POOL])
+                log(r, SHARED, g, k, r[m + M_CELL], r[m + M_ADDR], r[m + M_CALL], cells + pe, r[m + M_ADDR], ZERO, ZERO)
             else:
-                combine(r, memory, p, g, to + done, done, r[m + M_ADDR], k)
+                take_values(r, memory, p, g, m, to + done, done, k)
         else:
             if k % 2 == 1 and (dtype == F16 or dtype == BF16) and (k < here or done + k < r[g + G_N]):
                 fail(r, ERROR_SPLIT_WORD, pe, r[m + M_COLOR], r[g + G_CALL], here, r[g + G_N])
                 return
-            combine(r, memory, p, g, to + done, done, r[m + M_ADDR], k)
+            take_values(r, memory, p, g, m, to + done, done, k)
             first, last = r[m + M_FIRST], r[m + M_LAST]
             words, taken = r[m + M_WORDS], words_of(r, k, dtype)
             if done == begin:

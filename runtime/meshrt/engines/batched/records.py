@@ -66,6 +66,7 @@ M_ROUTER = 18  # where it goes on from
 M_PORT = 19
 M_WORDS = 20
 M_WHOLE = 21  # not 0 when it refers to a whole row that may be shared
+M_CELL = 22  # where the address of the buffer that it refers to is named, 0 when it owns its memory
 M_SIZE = 24
 
 # What a call of compiled code is to do.
@@ -86,7 +87,9 @@ G_SPAN = 10  # elements from the first to the last, that one included
 G_CELLS = 11  # where the rows of a shareable buffer that is moved whole are named, or 0 (see :mod:`.sharing`)
 G_POOL = 12  # head of the list of its free rows
 G_WORD_EVENTS = 13  # which vector says what one of its words costs; see :mod:`.critical`
-G_SIZE = 14
+G_BUFFER = 14  # where the addresses of its buffer are named, one cell for each PE
+G_ELEMENTS = 15  # elements of that buffer
+G_SIZE = 16
 
 # A slot: what one move of a PE is doing. A PE has one for each handle and one for its blocking moves.
 P_NEXT = 0  # in the list of those that wait for words of a channel
@@ -198,6 +201,19 @@ T_SIZE = 3
 METRIC_ROWS = 1 << 16
 HOST_ROW = METRIC_ROWS - 1  # what the host sends belongs to no operation
 
+# An entry of the log of what was done with elements, so that it can be done again; see :mod:`.value_log`.
+D_WHAT = 0
+D_GROUP = 1  # the move that it was done for
+D_N = 2
+D_FROM = 3  # the cell that names where elements come from, and how far behind that they lie; 0 and an address
+D_FROM_AT = 4
+D_FROM_CALL = 5  # the instruction whose view that was, plus one; 0 for none
+D_TO = 6  # the same for where they go to
+D_TO_AT = 7
+D_RESULT = 8  # where the result of a stream-through goes to
+D_DONE = 9  # elements that the move had before
+D_SIZE = 10
+
 # The header, at address 0. Counters:
 C_MESSAGE_TOP = 1
 C_NODE_TOP = 2
@@ -224,6 +240,8 @@ C_LAST_OUT = 22
 C_PARKED = 23  # messages parked at routers
 C_QUEUED = 24  # messages that lie at PEs
 C_POSTED = 25  # moves that wait for words
+C_LOG = 26  # the next entry of the log of values, 0 while none is kept
+C_LOG_LACKS = 27  # 1 when something happened that the log cannot hold
 # .. where the tables start, for P PEs, C dense colors, H handles and B buffers:
 A_PES = 32  # P records E
 A_CHANNELS = 33  # C * P records F
@@ -283,6 +301,8 @@ A_SEND_EVENTS = 128
 A_SCRATCH_EVENTS = 129
 A_WORD_EVENTS = 130
 B_STACK = 131  # entries of the stack
+A_LOG = 132  # records D
+B_LOG_END = 133
 HEADER_SIZE = 144
 
 #: Zero as compiled code's own integer: the literal would make a version of a function of its own.

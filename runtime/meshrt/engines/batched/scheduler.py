@@ -28,6 +28,7 @@ from meshrt.engines.batched.prepare import Preparer
 from meshrt.engines.batched.prepared import Prepared
 from meshrt.engines.batched.records import C_ERROR, C_LATEST, C_WOKEN, E_BLOCKED, RUNNING
 from meshrt.engines.batched.repetition import BLOCKED, RUNNABLE
+from meshrt.engines.batched.replay import Recorder
 from meshrt.engines.batched.state import Tables
 from meshrt.engines.loading.flatten import (
     Again,
@@ -45,8 +46,6 @@ from meshrt.program.cost import Events
 from meshrt.progress import Progress
 from meshrt.target import Target
 
-#: Prepared calls that a step keeps; more than any loop nest of one model needs at once.
-_KEPT = 4096
 #: Places that are taken up between two reports of progress.
 _TURNS = 1024
 
@@ -73,6 +72,7 @@ class Scheduler:
         lanes: Lanes | None = None,
         forward: FastForward | None = None,
         ledger: Ledger | None = None,
+        recorder: Recorder | None = None,
         tell: Callable[[], None] | None = None,
         phase_ends: PhaseEnds | None = None,
     ):
@@ -90,6 +90,7 @@ class Scheduler:
         self._lanes = lanes
         self._forward = forward
         self._ledger = ledger
+        self._recorder = recorder
         self._tell = tell
         self._phase_ends = phase_ends
         # What the cycles that are owed were spent on, and the vectors of what was ever spent.
@@ -185,7 +186,10 @@ class Scheduler:
             else:
                 forward.arm(loop, standings)
         if found is not None:
-            self._check_skipped(forward, found)
+            if self._recorder is None:
+                self._check_skipped(forward, found)
+            else:
+                self._recorder.replay(found.shifts, found.rounds)
             forward.skip(loop, found)
             self._move_on(found)
             place = self._later(place, found)
@@ -391,17 +395,11 @@ class Scheduler:
                 return [(self._goto(run, at + len(waits), counters), pes)]
         if run.reads[at] and self._forward is not None and self._forward.watching:
             self._forward.note(Reading(run, at, counters, pes))
-        key = (pes.number, *[counters[i] for i in run.reads[at]])
-        kept = run.prepared[at]
-        calls = kept.get(key)
-        if calls is None:
-            if len(kept) >= _KEPT:
-                kept.clear()
-            bound = self._bound(run, at, counters)
-            calls = kept[key] = self._preparer.prepare(step.instruction, step.number, pes, bound, run.handles)
+        calls = self._preparer.calls(run, at, counters, pes)
+        recorder = self._recorder
         following = (run.number, at + 1, counters[: len(run.linear.loops[at + 1])])
         result = []
-        for call in calls:
+        for index, call in enumerate(calls):
             if call.move is not None and self._launch_in_lanes(call, row):
                 self._metrics.executed(row, call)
                 result.append((following, call.pes))
@@ -414,6 +412,8 @@ class Scheduler:
             else:
                 call.run(row)
                 self._owe(call.pes, call.cycles, row, call.events)
+            if recorder is not None and recorder.recording:
+                recorder.note(run, at, counters, pes, index, call)
             if self._counters[C_ERROR] != 0:
                 self._check()
             if self._tell is not None and call.fabric:

@@ -16,6 +16,7 @@ from meshrt.engines.batched.records import (
     A_EXITS,
     A_GROUPS,
     A_LINKS,
+    A_LOG,
     A_MESSAGE_EVENTS,
     A_MESSAGES,
     A_METRICS,
@@ -40,6 +41,7 @@ from meshrt.engines.batched.records import (
     B_COLOR_LIMIT,
     B_COLORS,
     B_HANDLES,
+    B_LOG_END,
     B_MEMORY_END,
     B_MESSAGES_END,
     B_NODES_END,
@@ -49,6 +51,7 @@ from meshrt.engines.batched.records import (
     C_MEMORY_TOP,
     C_MESSAGE_TOP,
     C_NODE_TOP,
+    D_SIZE,
     E_SIZE,
     F_SIZE,
     G_SIZE,
@@ -93,6 +96,8 @@ _GROUPS = 1 << 20
 _POOLS = 1 << 12
 _MESSAGES_PER_PE = 64
 _NODES_PER_PE = 128
+_LOGGED_PER_PE = 64
+_LEAST_LOGGED = 1 << 16
 _WIRE_ELEMENTS_PER_PE = 8192
 _LEAST_WIRE_ELEMENTS = 1 << 22
 #: Where memory ends that holds no values, and so is never used up.
@@ -131,6 +136,7 @@ _STARTS = MappingProxyType(
         "send_events": A_SEND_EVENTS,
         "scratch_events": A_SCRATCH_EVENTS,
         "word_events": A_WORD_EVENTS,
+        "log": A_LOG,
     }
 )
 _NUMBERS = MappingProxyType(
@@ -226,6 +232,7 @@ def make_tables(
     handle_count = max(1, handle_count)
     messages = pes * _MESSAGES_PER_PE + (1 << 16)
     nodes = pes * _NODES_PER_PE + (1 << 16)
+    logged = pes * _LOGGED_PER_PE + _LEAST_LOGGED if values else 0
     work = 1 << (messages - 1).bit_length()
     fields = {
         "header": (1, HEADER_SIZE),
@@ -256,6 +263,7 @@ def make_tables(
         "stack": (pes + 1, Q_SIZE),
         "color_numbers": (color_limit, 1),
         "switched": (count, 1),
+        "log": (logged, D_SIZE),
     }
     starts: dict[str, int] = {}
     total = 0
@@ -280,6 +288,7 @@ def make_tables(
     header[B_WORK_MASK] = work - 1
     header[B_MESSAGES_END] = starts["messages"] + messages * M_SIZE
     header[B_NODES_END] = starts["nodes"] + nodes * N_SIZE
+    header[B_LOG_END] = starts["log"] + logged * D_SIZE
     header[B_MEMORY_END] = memory.size if values else _NO_END
     header[B_HANDLES] = handle_count
     header[C_MESSAGE_TOP] = starts["messages"] + M_SIZE  # the first is for outgoing messages

@@ -25,6 +25,8 @@ from meshrt.engines.batched.records import (
     F_POST_HEAD,
     F_TAKEN,
     FLYING,
+    G_BUFFER,
+    G_CALL,
     G_CELLS,
     G_DENSE,
     G_DTYPE,
@@ -60,6 +62,7 @@ from meshrt.engines.batched.records import (
 )
 from meshrt.engines.batched.sharing import own_row, share_row
 from meshrt.engines.batched.tracing import Y_CHANNEL, Y_HOPS, Y_LINKS, Y_PE, Y_SLOT
+from meshrt.engines.batched.value_log import OWNED, SHARED, TAKEN, log
 
 
 @inline
@@ -106,15 +109,18 @@ def send_straight(r, memory, g, p, pe, color, at, paths, i):
     first += min(lost, 1) + r[X_RAMP]
     last += lost + r[X_RAMP]
     # The receive.
-    there = r[q + P_PE] % OUT
+    there, mine = r[q + P_PE] % OUT, r[g + G_BUFFER] + pe
     if r[theirs + G_CELLS] != 0 and r[g + G_CELLS] != 0:
         share_row(r, memory, r[theirs + G_CELLS] + there, at, r[theirs + G_POOL])
+        log(r, SHARED, theirs, r[g + G_N], mine, at, r[g + G_CALL], r[theirs + G_CELLS] + there, at, ZERO, ZERO)
     else:
         to = r[q + P_ADDR]
         if r[theirs + G_CELLS] != 0:
             to = own_row(r, memory, r[theirs + G_CELLS] + there, r[theirs + G_POOL], ZERO)
+            log(r, OWNED, theirs, ZERO, ZERO, ZERO, ZERO, r[theirs + G_CELLS] + there, to, ZERO, ZERO)
         for j in range(r[g + G_N] * r[X_VALUES]):
             memory[to + j] = memory[at + j]
+        log(r, TAKEN, theirs, r[g + G_N], mine, at, r[g + G_CALL], r[theirs + G_BUFFER] + there, to, ZERO, ZERO)
     period = r[theirs + G_PERIOD]
     alone = r[q + P_START] + (words - 1) * period
     c_first = max(r[q + P_START], first)
