@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from meshc.dialects.layout import Heads
+from meshc.dialects.layout import Heads, ceil_div
 from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.attention import MASKED
@@ -44,8 +44,14 @@ SCORES, SOFTMAX = ("heads", "row"), ("overlapped", "joined", "apart")
 
 
 def schedules(op: Operation, width: int, height: int) -> Sequence[Schedule]:
-    """Every way to sum scores with every way of the softmax."""
-    return [{"scores": scores, "softmax": softmax} for scores, softmax in product(SCORES, SOFTMAX)]
+    """Every way to sum scores with every way of the softmax.
+
+    Where a row has but one token, an overlapped softmax has as many exponentials after the largest score as before
+    it: then it comes behind the joined one.
+    """
+    several = ceil_div(op.attributes["context"], 1 if op.attributes.get("kv") == "append" else height) > 1
+    first = SOFTMAX if several else sorted(SOFTMAX, key=lambda way: way != "joined")
+    return [{"scores": scores, "softmax": softmax} for scores, softmax in product(SCORES, first)]
 
 
 def emit(op: Operation, lowering: Lowering) -> None:

@@ -37,6 +37,8 @@ from meshrt.program.model import View
 
 #: The longest stretches that are considered.
 MOST = 32
+#: Cycles below which sharing gains too little for the code that it takes in every PE, about eight instructions.
+WORTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def share_for(
     target = lowering.target
     if lowering.position is None or target is None or not lowering.trees.shares or min(elements, line.length) < 2:
         return None
-    best, found = elements * cycles, None
+    best, found = elements * cycles - WORTH, None
     lengths = range(2, min(MOST, line.length) + 1) if stretches else (line.length,)
     for length in lengths:
         if line.length % length:

@@ -31,7 +31,8 @@ class Strategy:
 
     ``norms``: in decode the sum of squares of an RMSNorm travels with the projections behind it (``fuse-norm-gemv``).
     ``projections``: linear operations on one input are one product (``tile``). ``softmax``: in decode the sum of the
-    weights travels with the weighted values, which are made while the largest score is on its way; ``scores``:
+    weights travels with the weighted values, which are made while the largest score is on its way, or when it is there
+    (the kernel's choice where it is not given); ``scores``:
     they are summed within a head's columns only, or along the row (both of ``cached_attention.trees``). ``trees`` and
     ``groups``, and ``scalars``, whether neighbours share scalar code that all of a line would run alike:
     ``choose-trees``. ``kernels`` are pins.
@@ -39,7 +40,7 @@ class Strategy:
 
     norms: Together = "joined"
     projections: Together = "joined"
-    softmax: Literal["overlapped", "joined", "apart"] = "overlapped"
+    softmax: Literal["overlapped", "joined", "apart"] | None = None
     scores: Literal["heads", "row"] = "heads"
     trees: Algorithm = "auto"
     groups: tuple[int, ...] = ()
@@ -59,8 +60,8 @@ class Strategy:
 
     def pins(self, known: Mapping[str, Kernel]) -> dict[str, Pin]:
         """The kernels that it takes, by operation."""
-        attention = f"cached_attention.trees{{scores={self.scores}, softmax={self.softmax}}}"
-        return pins((*self.kernels, attention), known)
+        schedule = {"scores": self.scores, **({"softmax": self.softmax} if self.softmax is not None else {})}
+        return pins((*self.kernels, Step("cached_attention.trees", schedule)), known)
 
 
 #: By name; the default first. WaferLLM's own: ten all-reduces in a layer of decode, and ring products in prefill.

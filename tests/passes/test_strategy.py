@@ -57,7 +57,7 @@ def test_norms_apart_leave_a_pass_out():
 @pytest.mark.parametrize(("option", "value"), [("softmax", "apart"), ("scores", "row")])
 def test_an_option_is_one_of_the_attentions_schedule(option, value):
     pins = Chosen.of(f"auto{{{option}={value}}}").pins(kernels())
-    wanted = {"scores": "heads", "softmax": "overlapped", option: value}
+    wanted = {"scores": "heads", option: value}
     assert pins["tile.cached_attention"].schedule == wanted
 
 
