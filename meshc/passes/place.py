@@ -23,6 +23,10 @@ from meshc.passes.base import Pass, PassContext
 from meshrt.diagnostics import MeshError
 from meshrt.program.expr import Expr, as_expr
 
+#: The phase between prefill and decode, and the operations that it is made of.
+RELAYOUT = "relayout"
+_MOVES_CACHES = ("tile.relayout_cache", "tile.take_cache")
+
 
 @dataclass(frozen=True)
 class Place(Pass):
@@ -88,7 +92,7 @@ class Place(Pass):
                 f"place takes one function, or a prefill and the decode behind it; this module has {len(phases)}",
             )
         placed, x = Block(), 0
-        sources: list[tuple[str, str]] = []
+        sources: list[tuple[str, ...]] = []
         for func in module.body.ops:
             region = empty_region(func, x)
             lowering = self.lowering(region, func, context)
@@ -136,25 +140,33 @@ class Place(Pass):
 def empty_region(func: Operation, x: int = 0) -> Operation:
     """The region of a function, on its grid from column ``x`` of the fabric on, with nothing in it."""
     a = func.attributes
-    one_of_two = a.get("phase") == "prefill" or a.get("prefilled")
-    attributes = {"name": a["name"] if one_of_two else "main", "width": a["width"], "height": a["height"]}
+    attributes = {"name": _own_phase(func) or "main", "width": a["width"], "height": a["height"]}
     return Operation("mesh.region", attributes={**attributes, "origin": (x, 0)}, regions=[Block()])
+
+
+def _own_phase(func: Operation) -> str:
+    """The phase of a function that is one of two, else nothing."""
+    a = func.attributes
+    return a["name"] if a.get("phase") == "prefill" or a.get("prefilled") else ""
 
 
 class _Walk:
     """Visits the tile operations in order and keeps the op table."""
 
-    def __init__(self, lowering: Lowering, func: Operation, sources: list[tuple[str, str]]):
+    def __init__(self, lowering: Lowering, func: Operation, sources: list[tuple[str, ...]]):
         self.lowering = lowering
         self.builder = lowering.builder
         self.kernels: dict[str, Kernel] = kernels()
         self.users = uses(func.regions[0])
         self.sources = sources
+        self.phase = _own_phase(func)
         self.output: Callable[[Operation], None] = partial(emit_output, lowering=lowering)
 
-    def source(self, name: str, detail: str, location: str = "") -> int:
-        """A new entry of the op table."""
-        self.sources.append((f"{name} {detail}".strip(), location))
+    def source(self, name: str, detail: str, location: str = "", phase: str | None = None) -> int:
+        """A new entry of the op table, with its phase where there are several."""
+        entry = (f"{name} {detail}".strip(), location)
+        phase = phase or self.phase
+        self.sources.append((*entry, phase) if phase else entry)
         return len(self.sources) - 1
 
     def inputs(self, body: Block) -> None:
@@ -205,7 +217,8 @@ class _Walk:
             raise MeshError("M0404", f"{op.name} has no algorithm", place=op.location.place, helps=helps)
         self.lowering.dying = self._dying(op, later)
         location = f"{op.location.file}:{op.location.line}" if op.location.file else ""
-        with self.builder.scope(self.source(op.name.removeprefix("tile."), op.location.scope, location)):
+        phase = RELAYOUT if op.name in _MOVES_CACHES else None
+        with self.builder.scope(self.source(op.name.removeprefix("tile."), op.location.scope, location, phase)):
             kernel.emit(op, self.lowering)
 
     def _dying(self, op: Operation, later: Sequence[Operation]) -> frozenset[Value]:

@@ -21,7 +21,7 @@ from meshrt.program.model import Program, Region
 from meshrt.program.phases import Phases
 from meshrt.target import Target
 
-_CLOCK, _HOPS, _STAGES = range(3)
+_CLOCK, _HOPS, _STAGES, _BEGIN = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,17 @@ def report_phases(program: Program, target: Target, finished: Finished, name: st
     order = sorted(range(len(moments)), key=lambda p: moments[p].cycle)
     # The run ends with the last of them, and with what it tells the host.
     moments[order[-1]] = _Moment(finished.cycles, finished.hops, finished.stages)
-    before, left = _Moment(), np.zeros(int(bounds[-1]), np.int64)
+    before = _Moment()
     told = []
     for p in order:
         clocks = finished.phase_ends[p][:, _CLOCK]
         present = [r for r in range(len(sizes)) if len(order) == 1 or clocks[bounds[r] : bounds[r + 1]].any()]
         inside = np.concatenate([np.arange(bounds[r], bounds[r + 1]) for r in present] or [np.zeros(0, np.int64)])
-        early = int((before.cycle - left[inside]).clip(0).sum())
+        early = int((before.cycle - finished.phase_ends[p][inside, _BEGIN]).clip(0).sum())
         rows = [row for row in finished.rows if (phases.of_op[row.op] if row.op >= 0 else -1 - row.op) == p]
         phase = _Phase(program, target, finished, present, inside, rows, before, moments[p], early)
         told.append({"name": phases.names[p] or name, **phase.report()})
-        before, left = moments[p], np.maximum(left, clocks)
+        before = moments[p]
     return told
 
 
@@ -61,7 +61,7 @@ def _end(ends: np.ndarray) -> _Moment:
     if not len(ends):
         return _Moment()
     last = ends[ends[:, _CLOCK] == ends[:, _CLOCK].max()]
-    cycle, hops, stages = last[np.lexsort((last[:, _HOPS], last[:, _STAGES]))[0]].tolist()
+    cycle, hops, stages = last[np.lexsort((last[:, _HOPS], last[:, _STAGES]))[0], :_BEGIN].tolist()
     return _Moment(cycle, hops, stages)
 
 
@@ -69,7 +69,7 @@ def _end(ends: np.ndarray) -> _Moment:
 class _Phase:
     """One phase: its regions by number, their PEs, and the rows of its operations, from one moment to another.
 
-    ``early`` are the PE cycles that passed before it began and in which its PEs had left all earlier ones.
+    ``early`` are the PE cycles that passed before it began and in which its PEs had come to it.
     """
 
     program: Program

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tokenizers
-import transformers
 from safetensors.numpy import load_file
 
 from meshc.cli.main import status_of_line
@@ -24,19 +22,11 @@ from meshrt.build import write_build
 from meshrt.generation import NewToken
 from meshrt.report_schema import check_report
 from meshrt.writing import Writing, as_numbers
+from tests.cli.conftest import WORDS, tokenizer_files
 from tests.kernels.bigram import Bigram
 
-WORDS = ("<end>", "user", ":", "why", "is", "the", "sky", "blue", "today", "?")
 #: Words in a row, the last one ends the text.
 NEXT = (np.roll(np.eye(len(WORDS)), 1, axis=1) * 4).astype(np.float32)
-
-
-def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    model = tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="?")
-    plain = tokenizers.Tokenizer(model)
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>").save_pretrained(folder)
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="session")

@@ -42,8 +42,8 @@ class Finished:
     region by region, row by row. ``hops`` and ``stages`` belong to the critical path of the PE or
     output that ended last, in cycle ``cycles``. ``link_words`` counts the words over each link:
     [routers, sides N E S W]. ``router_colors`` is the colors that each router has a route for.
-    ``phase_ends`` says of each phase when each PE left it, and of its critical path then: [phases, PEs, (clock,
-    hops, stages)], zero where a PE has no part in it.
+    ``phase_ends`` says of each phase when each PE left it, of its critical path then, and when it had last come
+    to it: [phases, PEs, (clock, hops, stages, clock at the begin)], zero where a PE has no part in it.
     ``events`` counts what happened on the critical path, by cause (:data:`meshrt.program.cost.CAUSES`, and
     ``rounding_cycles``), where the engine is asked to: times their costs they are the cycles.
     """

@@ -291,7 +291,7 @@ class Scheduler:
             self._leave_lanes()
             self._pay()
             if self._phase_ends is not None:
-                self._phase_ends.left(step.phase, pes.pes)
+                self._phase_ends.left(step.phase, pes.pes, step.following)
             result = [((code, at + 1, counters), pes)]
         else:
             assert kind is End

@@ -303,7 +303,9 @@ def shareable_rows(
     for r, region in enumerate(program.regions):
         for code in region.codes:
             for i in instructions_in(code.body):
-                whole = [rows[r, a.buffer] for a in i.args if isinstance(a, View) and a.dims is None]
+                # Where no PE comes to it, an instruction may name a buffer that the region lacks.
+                named = [(r, a.buffer) for a in i.args if isinstance(a, View) and a.dims is None]
+                whole = [rows[name] for name in named if name in rows]
                 if i.opcode == "send":
                     sent |= set(whole)
                 elif i.opcode == "recv":

@@ -84,9 +84,10 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The end of a phase, which is noted and takes no time."""
+    """The end of a phase and the begin of the one that follows, which are noted and take no time."""
 
     phase: int
+    following: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ def flatten(
     phase = of_statements[0] if of_statements else 0
     for statement, its in zip(code.body, of_statements, strict=True):
         if its != phase:
-            flattener.add(Mark(phase), (), -1 - phase)
+            flattener.add(Mark(phase, its), (), -1 - phase)
             phase = its
         flattener.statement(statement, (), -1 - phase)
     flattener.add(End(), (), -1 - phase)

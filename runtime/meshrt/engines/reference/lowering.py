@@ -196,8 +196,8 @@ class Lowering:
                 return [rec.JUMP, 0, first + target, depth, op]
             case Again(flag, head):
                 return [rec.AGAIN, self._operand(flag, region, counters), first + head, depth, op]
-            case Mark(phase):
-                return [rec.MARK, phase, 0, depth, op]
+            case Mark(phase, following):
+                return [rec.MARK, phase, following, depth, op]
             case End():
                 return [rec.STOP, 0, 0, depth, op]
         raise TypeError(f"not a step: {step!r}")

@@ -296,10 +296,10 @@ class Machine:
                 row.sram_bytes += count * done.sram_bytes
                 for cause, times in done.events.items():
                     row.events[cause] += count * times
-        ends = tables["phase_ends"].reshape(-1, state.pes, 3).copy()
+        ends = tables["phase_ends"].reshape(-1, state.pes, 4).copy()
         for r, linear in self._lowered.codes:
             pes = rect_pes(linear.code.rect, self._program.regions[r], self._bases[r])
-            ends[linear.last_phase, pes] = tables["pes"][pes][:, (rec.E_CLOCK, rec.E_HOPS, rec.E_STAGES)]
+            ends[linear.last_phase, pes, :3] = tables["pes"][pes][:, (rec.E_CLOCK, rec.E_HOPS, rec.E_STAGES)]
         routed = tables["channels"][:, rec.F_CONFIG].reshape(state.pes, -1) != 0
         return Finished(
             outputs=outputs,

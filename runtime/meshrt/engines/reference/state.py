@@ -173,7 +173,7 @@ def make_state(
         rec.A_COLORS: ("colors", color_limit, 1),
         rec.A_VIEWS: ("views", 1, SCRATCH),
         rec.A_MARKS: ("marks", target.sram_bytes // 2 + 2, 1),
-        rec.A_PHASE_ENDS: ("phase_ends", lowered.phases * pes, 3),
+        rec.A_PHASE_ENDS: ("phase_ends", lowered.phases * pes, 4),
     }
     starts, total = {}, rec.HEADER_SIZE
     for number, (_, rows, width) in fields.items():

@@ -76,12 +76,16 @@ from meshrt.program.proofs.records import (
     M_OUT,
     M_PE,
     M_STATE,
+    MOST_RUNS,
     NO_ERROR,
     P_IN,
     P_MOVES,
     P_ON,
     P_OUT,
     P_STATUS,
+    R_DTYPE,
+    R_ELEMENTS,
+    R_SIZE,
     RAMP,
     RECV,
     RUNNING,
@@ -95,6 +99,8 @@ from meshrt.program.proofs.records import (
     X_DTYPE,
     X_EXPECTED,
     X_GOT,
+    X_LOG,
+    X_RUNS,
 )
 
 
@@ -245,11 +251,29 @@ def pass_own(s, f, n):
 
 
 @internal
+def note_crossing(s, x, word):
+    """A word crosses the border of the part that is looked at alone."""
+    dtype, runs = word // DTYPE_UNIT % DTYPES, s[x + X_RUNS]
+    last = s[x + X_LOG] + (runs - 1) * R_SIZE
+    alike = 0 < runs <= MOST_RUNS and s[last + R_DTYPE] == dtype
+    if alike and s[last + R_ELEMENTS] % elements_per_word(s, dtype) == 0:
+        s[last + R_ELEMENTS] += word % DTYPE_UNIT
+        return
+    if runs < MOST_RUNS:
+        s[last + R_SIZE + R_DTYPE] = dtype
+        s[last + R_SIZE + R_ELEMENTS] = word % DTYPE_UNIT
+    s[x + X_RUNS] = min(runs, MOST_RUNS) + 1
+
+
+@internal
 def leave(s, f, x, q, n):
-    """n words of queue q leave the region to the host."""
+    """n words of queue q leave the region to the host, or over a border."""
     for i in range(1, n + 1):
         word = s[q + i]
         s[x + X_GOT] += word % DTYPE_UNIT
+        if s[x + X_LOG] != 0:
+            note_crossing(s, x, word)
+            continue
         wrong = word // DTYPE_UNIT % DTYPES != s[x + X_DTYPE]
         if wrong or s[x + X_GOT] > s[x + X_EXPECTED]:
             fail(s, ERROR_PORT_OVERFLOW, s[f + F_PE], 0, s[f + F_COLOR], word, x)

@@ -9,6 +9,7 @@ import numpy as np
 from meshrt.program.expr import Int
 from meshrt.program.memory_map import rect_slices
 from meshrt.program.model import Region, instructions_in
+from meshrt.program.proofs.borders import NO_BORDERS, Borders
 from meshrt.program.proofs.buffers import Buffers
 from meshrt.program.proofs.expressions import Expressions
 from meshrt.program.proofs.processes import values
@@ -81,6 +82,7 @@ from meshrt.program.proofs.records import (
     M_SIZE,
     MOST_FLAGS,
     MOST_PENDING,
+    MOST_RUNS,
     P_CHANNELS,
     P_FLAGS,
     P_NUMBER,
@@ -89,6 +91,7 @@ from meshrt.program.proofs.records import (
     P_STEP,
     PORT_NUMBERS,
     QUEUES,
+    R_SIZE,
     S_SIZE,
     U_CHANNEL,
     U_DTYPE,
@@ -100,6 +103,7 @@ from meshrt.program.proofs.records import (
     X_CHANNEL,
     X_DTYPE,
     X_EXPECTED,
+    X_LOG,
     X_PORT,
     X_SIZE,
 )
@@ -152,7 +156,7 @@ def prepare(stretch: Stretch, target: Target) -> Prepared:
     return Prepared(stretch, target, expressions, buffers, skeleton, known, tuple(sorted(rewritten)), counts)
 
 
-def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -> State:
+def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, borders: Borders = NO_BORDERS) -> State:
     """The state before the first step, for the last of the ``alive`` rows of ``candidates`` (values of the scalars)."""
     region, target, skeleton = prepared.region, prepared.target, prepared.skeleton
     pes = region.width * region.height
@@ -168,6 +172,7 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
     )
     channels = pes * layout.colors
     ports = sum(port.rect.count for port in region.ports)
+    sinks, sources = ports + len(borders.sinks), ports + len(borders.sources)
     tables = program_tables(prepared.expressions, prepared.buffers, skeleton, layout)
     sizes = {"header": H_SIZE, **{name: table.size for name, table in tables.items()}}
     sizes |= {
@@ -176,8 +181,9 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         "colors": max(prepared.colors, default=0) + 1,
         "work": _power(channels + 1),
         "ready": _power(pes + 1),
-        "sinks": ports * X_SIZE,
-        "sources": ports * U_SIZE,
+        "sinks": sinks * X_SIZE,
+        "sources": sources * U_SIZE,
+        "crossings": len(borders.sinks) * MOST_RUNS * R_SIZE,
         "scratch": M_SIZE,
         "changes": pes * len(prepared.rewritten) * MOST_PENDING * G_SIZE,
         "flags": MOST_FLAGS if any(skeleton.flagged) else 0,
@@ -194,11 +200,12 @@ def fresh_state(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray) -
         s[starts[name] : starts[name] + table.size] = table.rebased(starts)
     s[starts["candidates"] : starts["candidates"] + candidates.size] = candidates.reshape(-1)
     s[starts["alive"] : starts["alive"] + len(alive)] = alive
-    state = _views(s, layout, starts, ports, sizes["flags"])
+    state = _views(s, layout, starts, (sinks, sources), sizes["flags"])
     _fill_header(prepared, state, candidates, alive)
     _fill_pes(prepared, state)
     _fill_channels(prepared, state)
-    _open_ports(prepared, state)
+    opened = _open_ports(prepared, state)
+    _open_borders(prepared, state, borders, opened)
     return state
 
 
@@ -206,7 +213,7 @@ def _power(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int, flags: int) -> State:
+def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ends: tuple[int, int], flags: int) -> State:
     def table(name: str, rows: int, size: int) -> np.ndarray:
         return s[starts[name] : starts[name] + rows * size].reshape(rows, size)
 
@@ -214,7 +221,7 @@ def _views(s: np.ndarray, layout: Layout, starts: dict[str, int], ports: int, fl
     channels = table("channels", layout.pes * layout.colors, layout.channel_size)
     moves = pes[:, layout.moves_at : layout.kept_at].reshape(layout.pes, layout.handles + 1, M_SIZE)
     queues = channels[:, F_QUEUES:].reshape(len(channels), QUEUES, layout.queue_size)
-    sinks, sources = table("sinks", ports, X_SIZE), table("sources", ports, U_SIZE)
+    sinks, sources = table("sinks", ends[0], X_SIZE), table("sources", ends[1], U_SIZE)
     assert np.shares_memory(moves, s) and (not queues.size or np.shares_memory(queues, s))
     looked_at = s[starts["flags"] : starts["flags"] + flags]
     return State(s, layout, starts, pes, channels, moves, queues, sinks, sources, looked_at)
@@ -339,8 +346,8 @@ def _fill_channels(prepared: Prepared, state: State) -> None:
         here[..., F_OUTPUTS] = output_bits(route.destinations)
 
 
-def _open_ports(prepared: Prepared, state: State) -> None:
-    """Host sources and sinks, with as many elements as the ports' counts say."""
+def _open_ports(prepared: Prepared, state: State) -> int:
+    """Host sources and sinks, with as many elements as the ports' counts say; gives how many sources there are."""
     region, layout, starts, s = prepared.region, state.layout, state.starts, state.s
     grid = np.arange(layout.pes).reshape(region.height, region.width)
     sinks = sources = 0
@@ -350,7 +357,7 @@ def _open_ports(prepared: Prepared, state: State) -> None:
         exprs = np.full(len(here), starts["exprs"] + 2 * prepared.counts[number], np.int64)
         values(s, exprs, starts["pes"] + here * layout.pe_size, counts)
         if s[H_ERROR]:
-            return
+            return sources
         color = prepared.colors.index(port.color)
         side, dtype = PORT_NUMBERS[port.side], DTYPE_NUMBERS[port.dtype]
         for pe, count in zip(here.tolist(), counts.tolist(), strict=True):
@@ -362,20 +369,38 @@ def _open_ports(prepared: Prepared, state: State) -> None:
                 state.channels[f, F_EXITS + side] = starts["sinks"] + sinks * X_SIZE
                 sinks += 1
             elif count > 0:
-                row = state.sources[sources]
-                row[U_SIDE], row[U_LEFT], row[U_DTYPE], row[U_PORT], row[U_CHANNEL] = (
-                    side,
-                    count,
-                    dtype,
-                    number,
-                    address,
-                )
-                _append_source(state, f, starts["sources"] + sources * U_SIZE)
-                if state.channels[f, F_QUEUED] == 0:
-                    state.channels[f, F_QUEUED] = 1
-                    s[starts["work"] + s[H_WORK_TAIL]] = address
-                    s[H_WORK_TAIL] += 1
+                state.sources[sources, U_PORT] = number
+                _add_source(state, sources, f, side, dtype, count)
                 sources += 1
+    return sources
+
+
+def _open_borders(prepared: Prepared, state: State, borders: Borders, sources: int) -> None:
+    """Sinks behind those of the ports, and sources from number ``sources`` on."""
+    layout, starts = state.layout, state.starts
+    numbers = {color: i for i, color in enumerate(prepared.colors)}
+    first = len(state.sinks) - len(borders.sinks)
+    for i, sink in enumerate(borders.sinks):
+        f = sink.pe * layout.colors + numbers[sink.color]
+        state.sinks[first + i, X_LOG] = starts["crossings"] + i * MOST_RUNS * R_SIZE
+        state.sinks[first + i, X_CHANNEL] = starts["channels"] + f * layout.channel_size
+        state.channels[f, F_EXITS + sink.side] = starts["sinks"] + (first + i) * X_SIZE
+    for i, source in enumerate(borders.sources):
+        f = source.pe * layout.colors + numbers[source.color]
+        _add_source(state, sources + i, f, source.side, source.dtype, source.elements)
+
+
+def _add_source(state: State, number: int, f: int, side: int, dtype: int, elements: int) -> None:
+    """Source ``number`` has so many elements ready for a side of channel f."""
+    s, starts = state.s, state.starts
+    address = starts["channels"] + f * state.layout.channel_size
+    row = state.sources[number]
+    row[U_SIDE], row[U_LEFT], row[U_DTYPE], row[U_CHANNEL] = side, elements, dtype, address
+    _append_source(state, f, starts["sources"] + number * U_SIZE)
+    if state.channels[f, F_QUEUED] == 0:
+        state.channels[f, F_QUEUED] = 1
+        s[starts["work"] + s[H_WORK_TAIL]] = address
+        s[H_WORK_TAIL] += 1
 
 
 def _append_source(state: State, f: int, address: int) -> None:

@@ -12,8 +12,8 @@ from meshrt.program.fabric import linked
 from meshrt.program.model import Program
 from meshrt.program.proofs.execution import Outcome, execute
 from meshrt.program.proofs.explain import Explainer
-from meshrt.program.proofs.loading import Prepared, prepare
-from meshrt.program.proofs.races import racing
+from meshrt.program.proofs.loading import prepare
+from meshrt.program.proofs.part_races import PartRaces
 from meshrt.program.proofs.records import H_ERROR, H_WORDS
 from meshrt.program.proofs.scalars import MOST_CHOICES, choices, describe, every_choice
 from meshrt.program.proofs.state import State
@@ -87,12 +87,13 @@ def _prove_stretch(
     left = np.arange(len(candidates))
     classes = steps = skipped = words = 0
     findings: list[Diagnostic] = []
+    races = PartRaces(prepared)
     while len(left) and not findings:
         outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, sound, steps)
         decided = outcome.decided
         values = describe(region.scalars, candidates[decided], read)
         explain = Explainer(prepared, outcome.state, source, values)
-        finding = _finding(outcome, explain, prepared, candidates, source, values)
+        finding = _finding(outcome, explain, races, candidates, source, values)
         if finding is not None:
             findings.append(_ended_early(finding, outcome.where))
         classes += 1
@@ -106,16 +107,16 @@ def _prove_stretch(
 
 
 def _finding(
-    outcome: Outcome, explain: Explainer, prepared: Prepared, candidates: np.ndarray, source: SourceText, values: str
+    outcome: Outcome, explain: Explainer, races: PartRaces, candidates: np.ndarray, source: SourceText, values: str
 ) -> Diagnostic | None:
-    stretch = prepared.stretch
+    stretch = races.whole.stretch
     if not outcome.complete:
         return _unproven(stretch, source, outcome.why, values)
     if outcome.state.s[H_ERROR]:
         return explain.error()
     ending = explain.ending()
     if ending is None and len(outcome.guarded):
-        channel, why = racing(prepared, candidates, outcome.decided, outcome.guarded, outcome.flags)
+        channel, why = races.racing(candidates, outcome.decided, outcome.guarded, outcome.flags)
         if channel is not None:
             return explain.race(channel)
         return _unproven(stretch, source, why, values) if why else None

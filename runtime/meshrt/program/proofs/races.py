@@ -26,6 +26,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from meshrt.program.proofs.borders import NO_BORDERS, Borders
 from meshrt.program.proofs.flags import Flags
 from meshrt.program.proofs.loading import Prepared, fresh_state
 from meshrt.program.proofs.processes import run
@@ -57,30 +58,65 @@ def racing(
     """
     spent = 0
     for values in flags:
-        plain = _trial(prepared, candidates, alive, values, 0, 0)
-        spent += int(plain.s[H_STEPS])
-        for f in guarded.tolist():
-            for lazy in (LAZY_WORDS, LAZY_ROUTE):
-                if spent > MOST_STEPS or plain.s[H_ERROR]:
-                    return None, f"to try out its route changes takes more than {MOST_STEPS:,} steps"
-                trial = _trial(prepared, candidates, alive, values, f, lazy)
-                spent += int(trial.s[H_STEPS])
-                logs = trial.channels[:, (F_LOG, F_PASSED)] != plain.channels[:, (F_LOG, F_PASSED)]
-                if trial.s[H_ERROR] or logs.any():
-                    return f, ""
+        trials = Trials(prepared, candidates, alive, values)
+        if spent + trials.spent > MOST_STEPS:
+            return None, TOO_MANY
+        channel, why = trials.differing(guarded, MOST_STEPS - spent)
+        if channel is not None or why:
+            return channel, why
+        spent += trials.spent
     return None, ""
 
 
-def _trial(prepared: Prepared, candidates: np.ndarray, alive: np.ndarray, flags: Flags, f: int, lazy: int) -> State:
-    """An execution without induction in which channel f is lazy; flags beyond those given end their loops."""
-    state = fresh_state(prepared, candidates, alive)
-    state.s[H_NO_STOPS] = 1
-    state.s[H_DECIDED] = len(flags)
-    state.flags[: len(flags)] = flags
-    if lazy:
-        state.s[H_LAZY] = state.starts["channels"] + f * state.layout.channel_size
-        state.channels[f, F_LAZY] = lazy
-    while run(state.s, MOST_STEPS):
-        if state.s[H_STEPS] > MOST_STEPS:
-            break
-    return state
+#: Why a proof is given up.
+TOO_MANY = f"to try out its route changes takes more than {MOST_STEPS:,} steps"
+
+
+class Trials:
+    """Executions for one sequence of flags, without induction, in which one channel after the other is lazy.
+
+    ``plain`` is the one in which none is; ``spent`` are the steps of all.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        candidates: np.ndarray,
+        alive: np.ndarray,
+        flags: Flags,
+        borders: Borders = NO_BORDERS,
+    ):
+        self._prepared = prepared
+        self._candidates = candidates
+        self._alive = alive
+        self._flags = flags
+        self._borders = borders
+        self.spent = 0
+        self.plain = self._run(0, 0)
+
+    def differing(self, guarded: np.ndarray, most_steps: int) -> tuple[int | None, str]:
+        """The first of the channels whose words pass otherwise when it is lazy, or None and why that is not known."""
+        seen = [F_LOG, F_PASSED]
+        for f in guarded.tolist():
+            for lazy in (LAZY_WORDS, LAZY_ROUTE):
+                if self.spent > most_steps or self.plain.s[H_ERROR]:
+                    return None, TOO_MANY
+                trial = self._run(f, lazy)
+                if trial.s[H_ERROR] or (trial.channels[:, seen] != self.plain.channels[:, seen]).any():
+                    return f, ""
+        return None, ""
+
+    def _run(self, f: int, lazy: int) -> State:
+        """An execution in which channel f is lazy; flags beyond those given end their loops."""
+        state = fresh_state(self._prepared, self._candidates, self._alive, self._borders)
+        state.s[H_NO_STOPS] = 1
+        state.s[H_DECIDED] = len(self._flags)
+        state.flags[: len(self._flags)] = self._flags
+        if lazy:
+            state.s[H_LAZY] = state.starts["channels"] + f * state.layout.channel_size
+            state.channels[f, F_LAZY] = lazy
+        while run(state.s, MOST_STEPS):
+            if state.s[H_STEPS] > MOST_STEPS:
+                break
+        self.spent += int(state.s[H_STEPS])
+        return state

@@ -145,7 +145,11 @@ KEPT_NONE, KEPT_DONE = -1, -2
 
 # Host sources and sinks.
 U_SIDE, U_LEFT, U_DTYPE, U_NEXT, U_PORT, U_CHANNEL, U_SIZE = range(7)
-X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_SIZE = range(6)
+# X_LOG is where a border notes its words, as X_RUNS runs (R_) of words that are all full but the last; 0 for ports.
+X_EXPECTED, X_GOT, X_DTYPE, X_PORT, X_CHANNEL, X_LOG, X_RUNS, X_SIZE = range(8)
+R_DTYPE, R_ELEMENTS, R_SIZE = range(3)
+#: Runs that a border notes; one more stands for too many.
+MOST_RUNS = 64
 
 # The header: numbers of the target and the program, what is going on, where things lie in the record of a PE (H_NAMES
 # to H_MOVES) and of a channel, and where the tables begin (A_).

@@ -7,32 +7,15 @@ which linked regions share, keep theirs. Routers that belong to no region stay o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from meshrt.program.expr import Binary, Expr, Int, Name, Select, TableRef
-from meshrt.program.model import (
-    Arg,
-    Code,
-    Dim,
-    For,
-    If,
-    Instruction,
-    OpScope,
-    Param,
-    Rect,
-    Region,
-    Scalar,
-    Statement,
-    Until,
-    View,
-)
+from meshrt.program.model import Code, Param, Rect, Region, Scalar
 from meshrt.program.rectangles import describe
-
-#: Rewrites an expression.
-_Rewrite = Callable[[Expr], Expr]
+from meshrt.program.rewriting import rewrite_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +135,7 @@ def _moved(part: Part) -> Region:
         routes=tuple(replace(route, rect=at(route.rect)) for route in region.routes),
         ports=tuple(replace(port, rect=at(port.rect), count=rewrite(port.count)) for port in region.ports),
         codes=tuple(
-            Code(at(code.rect), code.name, _statements(code.body, rewrite), line=code.line) for code in region.codes
+            Code(at(code.rect), code.name, rewrite_body(code.body, rewrite), line=code.line) for code in region.codes
         ),
     )
 
@@ -168,33 +151,3 @@ def _renamed(expr: Expr, names: Mapping[str, str], tables: Mapping[str, str]) ->
         case TableRef(table, index):
             return TableRef(tables[table], _renamed(index, names, tables))
     return expr
-
-
-def _statements(body: tuple[Statement, ...], rewrite: _Rewrite) -> tuple[Statement, ...]:
-    return tuple(_statement(statement, rewrite) for statement in body)
-
-
-def _statement(statement: Statement, rewrite: _Rewrite) -> Statement:
-    match statement:
-        case Instruction(opcode, args, options):
-            rewritten = tuple((name, rewrite(v) if isinstance(v, Expr) else v) for name, v in options)
-            return Instruction(opcode, tuple(_argument(arg, rewrite) for arg in args), rewritten, statement.line)
-        case OpScope(op, body):
-            return OpScope(op, _statements(body, rewrite), statement.line)
-        case If(condition, then, otherwise):
-            both = (_statements(part, rewrite) for part in (then, otherwise))
-            return If(rewrite(condition), *both, line=statement.line)
-        case For(counter, start, stop, body, until):
-            flag = None if until is None else _view(until, rewrite)
-            return For(counter, rewrite(start), rewrite(stop), _statements(body, rewrite), flag, statement.line)
-        case Until(flag, body):
-            return Until(_view(flag, rewrite), _statements(body, rewrite), statement.line)
-
-
-def _argument(arg: Arg, rewrite: _Rewrite) -> Arg:
-    return _view(arg, rewrite) if isinstance(arg, View) else arg
-
-
-def _view(view: View, rewrite: _Rewrite) -> View:
-    dims = None if view.dims is None else tuple(Dim(rewrite(d.extent), rewrite(d.stride)) for d in view.dims)
-    return View(view.buffer, rewrite(view.offset), dims)

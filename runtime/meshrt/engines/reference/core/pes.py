@@ -158,8 +158,9 @@ def run_pe(header_at, pe, time):
             elif kind == JUMP:
                 following = r[s + S_TARGET]
             elif kind == MARK:
-                left = r[A_PHASE_ENDS] + (number * r[B_PES] + pe) * 3
+                left = r[A_PHASE_ENDS] + (number * r[B_PES] + pe) * 4
                 r[left], r[left + 1], r[left + 2] = r[e + E_CLOCK], r[e + E_HOPS], r[e + E_STAGES]
+                r[r[A_PHASE_ENDS] + (r[s + S_TARGET] * r[B_PES] + pe) * 4 + 3] = r[e + E_CLOCK]
             else:
                 done = flag_of(r, number, pe)
                 if r[H_STATUS] == FINISHED:

@@ -282,7 +282,7 @@ H_MOST = 32  # the most words that ever existed at once
     A_SLOTS,
     A_NAMED,
     A_DECLARED,
-    A_PHASE_ENDS,  # of each phase, then each PE: clock, hops and stages when it left
+    A_PHASE_ENDS,  # of each phase, then each PE: clock, hops and stages when it left, clock when it came
     A_LIVE,
     A_RIVALS,
     A_COLORS,
