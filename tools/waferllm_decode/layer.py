@@ -15,14 +15,14 @@ from examples.waferllm_decode import models
 from meshrt.build import Build
 from meshrt.manifest import DecodeBinding
 from meshrt.program.expr import as_expr
-from meshrt.program.model import For, If, Instruction, Program, Statement
+from meshrt.program.model import For, Instruction, Program, Statement
 from meshrt.run import RunOptions, run_build
 from meshrt.target import Target
 
 #: The counters of the loops over tokens and over layers.
 TOKENS, LAYERS = "t", "l"
-#: What a line's root does with a sum, and what the others of its line do.
-SEND, RECEIVE = "send", "recv"
+#: How a PE takes the sum of its line. (What it adds to its own it takes otherwise.)
+RECEIVE = "recv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +116,15 @@ def _from(program: Program, position: int, layers: int) -> Program:
 
 
 def all_reduces(program: Program) -> int:
-    """All-reduces of a layer along whole rows and columns or groups of heads: how often a root hands out a sum."""
+    """All-reduces of a layer, along parts of a line too: how often a PE waits for a sum that a root hands out."""
     return sum(
-        isinstance(each, If)
-        and _opcodes(each.then) in ((SEND,), (SEND, SEND))
-        and _opcodes(each.otherwise) == (RECEIVE,)
+        isinstance(each, Instruction) and each.opcode == RECEIVE and each.option("async") is None
         for region in program.regions
         for code in region.codes
         for loop in _walk(code.body)
         if isinstance(loop, For) and loop.counter == LAYERS
         for each in _walk(loop.body)
     )
-
-
-def _opcodes(statements: Sequence[Statement]) -> tuple[str, ...]:
-    return tuple(each.opcode if isinstance(each, Instruction) else "" for each in statements)
 
 
 def _walk(statements: Sequence[Statement]) -> Iterator[Statement]:
