@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
+from meshc.capacity import Capacity, has_cache
 from meshc.emit.program import emit_program
 from meshc.emit.weights import stored_weights
 from meshc.fitting import Fitting
@@ -121,6 +122,7 @@ def compile_model(
     context = PassContext(imported.weights, options, target)
     module = clone(imported.module)
     fitted = options
+    fitting: Fitting | None = None
     levels: dict[str, str] = {}
     padding: Mapping[str, object] = {}
     timings: tuple[PassTiming, ...] = ()
@@ -128,7 +130,8 @@ def compile_model(
     for level, stop in _stops(passes):
         if level == "tile":
             progress.stage("fitting the model into the wafer")
-            fitted = Fitting(module, passes[done:], imported, target).fit(options)
+            fitting = Fitting(clone(module), passes[done:], imported, target)
+            fitted = fitting.fit(options)
             context = PassContext(imported.weights, fitted, target)
             if say is not None:
                 context.say = say
@@ -149,8 +152,15 @@ def compile_model(
     progress.stage("emitting the program")
     program = emit_program(module)
     levels["program"] = print_program(program)
-    build = _build(program, module, imported, fitted, target, padding)
+    build = _build(program, module, imported, fitted, target, {"padding": padding, **_capacity(fitting, fitted)})
     return CompiledModel(build, fitted, levels, timings, _choices(context))
+
+
+def _capacity(fitting: Fitting | None, options: CompileOptions) -> Mapping[str, object]:
+    """For the manifest: the longest context that the grid can hold, of a build that caches keys and values."""
+    if fitting is None or options.phase != "decode" or not has_cache(fitting.graph):
+        return {}
+    return {"capacity": Capacity(fitting, options).report()}
 
 
 def pipeline_of(options: CompileOptions) -> tuple[Pass, ...]:
@@ -247,7 +257,7 @@ def _build(
     imported: ImportedModel,
     options: CompileOptions,
     target: Target,
-    padding: Mapping[str, object],
+    found: Mapping[str, object],
 ) -> Build:
     # The region that tells results; where there is one before it, that takes the same inputs.
     region = program.regions[-1]
@@ -267,14 +277,16 @@ def _build(
         timing_only=not has_data,
         options=options.to_json(),
         versions={name: importlib.metadata.version(name) for name in ("meshc", "torch")},
-        details=_details(module, padding),
+        details=_details(module, found),
     )
     weights = stored_weights(program, imported.weights) if has_data else {}
     return Build(program, weights, manifest, target, imported.tokenizer_files)
 
 
-def _details(module: Module, padding: Mapping[str, object]) -> Mapping[str, object]:
-    """The grid of a region, what the fullest PE and the longest code take, and both of each region by its name."""
+def _details(module: Module, found: Mapping[str, object]) -> Mapping[str, object]:
+    """The grid of a region, what the fullest PE and the longest code take, both of each region by its name, and what
+    was found besides.
+    """
     regions = {op.attributes["name"]: op.attributes for op in module.body.ops}
     sizes = {name: {size: a[size] for size in ("peak_bytes", "code_bytes")} for name, a in regions.items()}
     return {
@@ -282,7 +294,7 @@ def _details(module: Module, padding: Mapping[str, object]) -> Mapping[str, obje
         "peak_bytes": max(size["peak_bytes"] for size in sizes.values()),
         "code_bytes": max(size["code_bytes"] for size in sizes.values()),
         "regions": sizes,
-        "padding": padding,
+        **found,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from meshc.capacity import Capacity, has_cache
 from meshc.frontend.imported import ImportedModel
 from meshc.ir.clone import clone
 from meshc.ir.core import Module, Operation, TensorType, Value
@@ -32,11 +33,13 @@ class Fitting:
     target: Target
 
     def fit(self, options: CompileOptions) -> CompileOptions:
-        """The options with a grid and a chunk size that fit. Raises M0401 where none does."""
+        """The options with a grid and a chunk size that fit.
+
+        Raises M0401 where none does, and M0423 where one would with a shorter context.
+        """
         found = self.smallest_square(options) if options.grid is None else self.on_grid(options, options.grid)
         if isinstance(found, MeshError):
-            d = found.diagnostic
-            raise MeshError(d.code, d.message, place=d.place, notes=d.notes, helps=[self._advice(options)])
+            raise self._explained(found, options)
         return found
 
     def on_grid(self, options: CompileOptions, grid: tuple[int, int]) -> CompileOptions | MeshError:
@@ -79,29 +82,52 @@ class Fitting:
         """The largest grid: as many of it as there are regions lie side by side."""
         return self.target.fabric_width // options.regions, self.target.fabric_height
 
-    def _may_fit(self, options: CompileOptions) -> bool:
-        """Whether the weights and caches alone fit: what a larger grid saves goes by steps, so that each is looked at.
+    def lower(self, options: CompileOptions) -> Module | MeshError:
+        """A copy of the graph lowered with these options, or the diagnostic where the SRAM is too small."""
+        module = clone(self.graph)
+        try:
+            run_pipeline(module, self.passes, PassContext(self.imported.weights, options, self.target))
+        except MeshError as error:
+            if error.diagnostic.code not in TOO_LARGE:
+                raise
+            return error
+        return module
 
-        It is found from the tile level, in a hundredth of the time that lowering takes.
+    def tiled(self, options: CompileOptions) -> Module | None:
+        """A copy of the graph at the tile level; None where the pipeline does not begin by going there.
+
+        It takes a hundredth of the time that lowering takes.
         """
         module, context = clone(self.graph), PassContext(self.imported.weights, options, self.target)
         for each in self.passes:
             if module.level != "graph":
                 break
             each.run(module, context)
-        if module.level != "tile":
-            return True
-        return least_bytes(module) + self.target.code_bytes(0) <= self.target.sram_bytes
+        return module if module.level == "tile" else None
+
+    def _may_fit(self, options: CompileOptions) -> bool:
+        """Whether the weights and caches alone fit. What a larger grid saves goes by steps: each side is looked at."""
+        module = self.tiled(options)
+        return module is None or least_bytes(module) + self.target.code_bytes(0) <= self.target.sram_bytes
 
     def _attempt(self, options: CompileOptions) -> CompileOptions | MeshError:
-        """Lower with these options: gives them back, or the diagnostic where the SRAM is too small."""
-        try:
-            run_pipeline(clone(self.graph), self.passes, PassContext(self.imported.weights, options, self.target))
-        except MeshError as error:
-            if error.diagnostic.code not in TOO_LARGE:
-                raise
-            return error
-        return options
+        """The options, or the diagnostic where the SRAM is too small for them."""
+        lowered = self.lower(options)
+        return lowered if isinstance(lowered, MeshError) else options
+
+    def _explained(self, error: MeshError, options: CompileOptions) -> MeshError:
+        """The diagnostic with what would fit."""
+        d = error.diagnostic
+        if options.phase == "decode" and d.code in TOO_LARGE and has_cache(self.graph):
+            grid = options.grid or (min(self.target.fabric_width, self.target.fabric_height),) * 2
+            follow = options.seq == options.context
+            square = self.smallest_square(options) if options.grid is not None else error
+            too_long = Capacity(self, replace(options, grid=grid), prompts_follow=follow).too_long(
+                error, None if isinstance(square, MeshError) else square
+            )
+            if too_long is not None:
+                return too_long
+        return MeshError(d.code, d.message, place=d.place, notes=d.notes, helps=[self._advice(options)])
 
     def _advice(self, options: CompileOptions) -> str:
         """What would fit where the grid that was asked for, or any square, does not."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,7 +32,8 @@ def command(build: Path, target: str | None, as_json: bool) -> int:
     told, not only the first. Then what it does, for every value of its runtime scalars: no
     deadlock, no words left over, no buffer touched that a move holds or that another has
     overwritten, no route rewritten under passing words; a counter-example where it is not so.
-    When nothing is wrong, what was proven and the memory map of the fullest PE are shown.
+    When nothing is wrong, what was proven and the memory map of the fullest PE are shown, and of
+    a build that decodes the longest context that its grid can hold.
     """
     from meshrt.build import modified_files, read_build
     from meshrt.program.check import diagnose
@@ -50,6 +52,9 @@ def command(build: Path, target: str | None, as_json: bool) -> int:
             proof = prove(loaded.program, loaded.target, loaded.source, progress)
         found = proof.findings
     modified = modified_files(build, loaded.manifest)
+    # It was found when the build was compiled, for the target that it was compiled for.
+    same_target = loaded.target.digest == loaded.manifest.target_digest
+    capacity = loaded.manifest.details.get("capacity") if same_target else None
     if as_json:
         click.echo(
             json.dumps(
@@ -62,6 +67,7 @@ def command(build: Path, target: str | None, as_json: bool) -> int:
                         for d in found
                     ],
                     "proven": [asdict(region) for region in proof.regions] if not found else [],
+                    "capacity": capacity,
                     "modified": modified,
                 },
                 indent=2,
@@ -77,7 +83,36 @@ def command(build: Path, target: str | None, as_json: bool) -> int:
     for region in proof.regions:
         click.echo(_proven(region))
     click.echo(memory_map(loaded.program, loaded.target).render())
+    if capacity is not None:
+        click.echo(_longest_contexts(capacity))
     return DONE
+
+
+def _longest_contexts(capacity: Mapping[str, Any]) -> str:
+    """How the cache lies, and for each policy the longest context with what limits it."""
+    lines = [
+        f"KV cache by {capacity['policy']}: {_held(capacity, capacity['policy'], capacity)}",
+        f"longest context on this grid, prompts of up to {capacity['prompt']:,} tokens:",
+    ]
+    for policy, found in capacity["longest"].items():
+        if not found["slots"]:
+            lines.append(f"  {policy:<7} none: {found['reason']}")
+            continue
+        other = found["peak_bytes"] - found["cache_bytes"] - found["code_bytes"]
+        lines.append(
+            f"  {policy:<7} {_held(capacity, policy, found)}: {found['cache_bytes']:,} bytes of a PE, beside "
+            f"{found['code_bytes']:,} of code and runtime and {other:,} of all else;\n"
+            f"          {capacity['sram_bytes'] - found['peak_bytes']:,} are free, and one more slot takes "
+            f"{found['next_slot_bytes']:,} ({found['cache_bytes'] // found['slots']:,} of it cache)"
+        )
+    return "\n".join(lines)
+
+
+def _held(capacity: Mapping[str, Any], policy: str, tokens: Mapping[str, Any]) -> str:
+    """So many tokens in so many slots."""
+    slots = f"{tokens['slots']:,} slot{'s' if tokens['slots'] > 1 else ''}"
+    where = "the last row" if policy == "append" else f"each of {capacity['rows']:,} rows"
+    return f"{tokens['context']:,} tokens in {slots} of {where}"
 
 
 def _proven(region: RegionProof) -> str:

@@ -13,7 +13,7 @@ comes below these bytes:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from meshc.dialects.layout import ceil_div
 from meshc.dialects.shard import shard_of
@@ -29,7 +29,12 @@ _Held = Iterator[tuple[tuple, int]]
 
 def least_bytes(module: Module) -> int:
     """Bytes of weights and KV caches in each PE, at the least, of the function that needs most."""
-    return max(map(_of_function, module.body.ops), default=0)
+    return max((_bytes(func, _weights, _cache) for func in module.body.ops), default=0)
+
+
+def cache_bytes(module: Module) -> int:
+    """Bytes of the KV caches of all layers in each PE, of the function that has most."""
+    return max((_bytes(func, _cache) for func in module.body.ops), default=0)
 
 
 def rounds(op: Operation, name: str) -> int:
@@ -42,16 +47,17 @@ def rounds(op: Operation, name: str) -> int:
     return count
 
 
-def _of_function(func: Operation) -> int:
-    a = func.attributes
+def _bytes(func: Operation, *kinds: Callable[[Operation, Operation], _Held]) -> int:
     held: dict[tuple, int] = {}
     for op in func.walk():
-        for what, elements in (*_weights(op, a["width"] * a["height"]), *_cache(op, a["height"])):
-            held[what] = max(held.get(what, 0), elements)
-    return sum(held.values()) * DTYPE_BYTES[DTYPE_POLICY[a["dtype"]][0]]
+        for kind in kinds:
+            for what, elements in kind(op, func):
+                held[what] = max(held.get(what, 0), elements)
+    return sum(held.values()) * DTYPE_BYTES[DTYPE_POLICY[func.attributes["dtype"]][0]]
 
 
-def _weights(op: Operation, pes: int) -> _Held:
+def _weights(op: Operation, func: Operation) -> _Held:
+    pes = func.attributes["width"] * func.attributes["height"]
     match op.name:
         case "tile.gemv":
             inner = shard_of(op.operands[0]).features.tile
@@ -80,9 +86,9 @@ def _weight(value: Value, start: int, stop: int, elements: int) -> tuple[tuple, 
     return (name, start, stop), elements * rounds(value.op, name)
 
 
-def _cache(op: Operation, rows: int) -> _Held:
+def _cache(op: Operation, func: Operation) -> _Held:
     if op.name == "tile.cached_attention":
         a = op.attributes
-        slots = slots_of(a["context"], rows, a.get("kv", "shift"))
+        slots = slots_of(a["context"], func.attributes["height"], a.get("kv", "shift"))
         entry = sum(math.prod(shard_of(value).tile) for value in op.operands[1:])
         yield (a["cache"],), slots * entry * rounds(op, a["cache"])

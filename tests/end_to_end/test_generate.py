@@ -70,6 +70,14 @@ def test_prompts_of_any_length(length):
     assert list(written.tokens[0]) == greedy(model, prompt, 5)[0]
 
 
+@pytest.mark.parametrize("chosen", [{"kv": "append"}, {"strategy": "waferllm{groups=[2, 2]}", "grid": (4, 4)}])
+def test_other_ways_of_decode(chosen):
+    model, compiled = compiled_llama(**chosen)
+    prompt = token_ids(1, 5, seed=5)[0].tolist()
+    written = generate(compiled.build, Request((tuple(prompt),), 8))
+    assert list(written.tokens[0]) == greedy(model, prompt, 8)[0]
+
+
 def test_both_engines_agree():
     _, compiled = compiled_llama(grid=(2, 3), logits="all")
     request = Request(((1, 5, 3, 9),), 3)

@@ -74,8 +74,17 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0422": Entry(
         "The context is not known",
-        "A build of the decode phase keeps the keys and values of up to `--context` tokens, prompt and answer "
+        "A build that writes text keeps the keys and values of up to `--context` tokens, prompt and answer "
         "together. Where the model was exported for one sequence length the context is that; for a model of any "
         "length it must be given.",
+    ),
+    "M0423": Entry(
+        "The grid is too small for the KV cache",
+        "The weights fit, the keys and values of the whole context do not. By `--kv shift` all rows of PEs share the "
+        "tokens, so that each column holds its share of the context's entries over as many rows; by `--kv append` the "
+        "last row holds them all. Besides the cache, scores grow with the slots of a row, and prompts lie whole in "
+        "every PE: a `--seq` shorter than the context leaves more room. The notes are a map of the memory; the helps "
+        "name the longest context that fits, which was found by compiling with it. `meshc check BUILD` tells it for "
+        "a build that fits.",
     ),
 }
