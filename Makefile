@@ -84,9 +84,10 @@ waferllm: $(STAMP) ## renew docs/waferllm.md: WaferLLM's decode and meshc's own,
 format: $(STAMP) ## format the code and sort its imports
 	@$(BIN)/ruff check --quiet --select I --fix . && $(BIN)/ruff format .
 
-bench: $(STAMP) $(MODEL_STAMP) ## time models, the batched engine's steps and the reference engine's routers; writes build/bench*.json
+bench: $(STAMP) $(MODEL_STAMP) ## time models, decoded tokens, the batched engine's steps and the reference engine's routers; writes build/bench*.json
 	@$(BIN)/python tools/bench_routers.py --json build/bench_routers.json
 	@$(BIN)/python tools/bench_steps.py --json build/bench_steps.json
+	@$(BIN)/python tools/bench_tokens.py --json build/bench_tokens.json
 	@$(BIN)/python tools/bench.py --json build/bench.json
 
 build: $(STAMP) ## build the wheel into dist/

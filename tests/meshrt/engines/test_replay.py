@@ -220,8 +220,7 @@ def test_under_all_options(options, replayed):
 
 def test_a_log_that_is_full_is_no_harm(monkeypatch, replayed):
     """What does not fit is run."""
-    monkeypatch.setattr(state, "_LOGGED_PER_PE", 0)
-    monkeypatch.setattr(state, "_LEAST_LOGGED", 4)
+    monkeypatch.setattr(state, "_LOGGED_PER_PE", 1)
     agree(BODIES["a ring that copies"])
     assert not replayed
 

@@ -29,6 +29,8 @@ from meshrt.engines.batched.state import Tables
 
 #: A loop: its code and the step of its head.
 Loop = tuple[int, int]
+#: Different things that one call may do in a round and that are remembered.
+_VARIANTS = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,12 +68,14 @@ class Recorder:
         self._instructions = instructions
         self._deeds: list[Deed] = []
         self._noted = 0
+        self._known: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self.recording = False
 
     def begin(self) -> bool:
         """Start to record; False where the machine is not at rest."""
         header = self._tables.header
         self._deeds = []
+        self._known.clear()
         self.recording = self._at_rest()
         self._noted = header[C_LOG] = self._tables.starts["log"] if self.recording else 0
         header[C_LOG_LACKS] = 0
@@ -79,10 +83,28 @@ class Recorder:
 
     def note(self, run: CodeRun, at: int, counters: tuple[int, ...], pes: PeSet, index: int, call: Prepared) -> None:
         """Number ``index`` of the calls of an instruction was run."""
-        last = int(self._tables.header[C_LOG])
-        if not call.fabric or call.move is not None or last > self._noted:
-            self._deeds.append(Deed(run, at, counters, pes, index, call, self._noted, last))
+        first, last = self._entries((run.number, at, index, pes.number))
+        if not call.fabric or call.move is not None or last > first:
+            self._deeds.append(Deed(run, at, counters, pes, index, call, first, last))
+
+    def _entries(self, call: tuple[int, ...]) -> tuple[int, int]:
+        """The entries since the last deed. Where the call did the same before, they are those of then.
+
+        So a loop in the round takes no more of the log than one of its own rounds.
+        """
+        header, records = self._tables.header, self._tables.records
+        first, last = self._noted, int(header[C_LOG])
+        if last == first:
+            return first, last
+        known = self._known.setdefault(call, [])
+        for begin, end in known:
+            if end - begin == last - first and np.array_equal(records[begin:end], records[first:last]):
+                header[C_LOG] = first
+                return begin, end
+        if len(known) < _VARIANTS:
+            known.append((first, last))
         self._noted = last
+        return first, last
 
     def end(self) -> bool:
         """Stop recording; whether what was recorded is whole."""
