@@ -50,8 +50,8 @@ loads a descriptor for each vector that it reads or writes, two or three, where 
 whatever the operands ([fidelity.md](fidelity.md)); and scalar code divides inside SiLU and behind a root. What a vector
 operation's set-up takes on a WSE-2 is not published. Fitted alone on the three rows by least squares it comes to
 {setup:.1f} cycles, {descriptors:.1f} times that of the preset, which is calibrated on a WSE-3. Longer stages of
-software chains would explain the rows as well, by a RAMP of {ramp:.1f} cycles; but for the RAMP 2 cycles are published. Neither
-value is in the preset, which stays with what is published or calibrated on single kernels.
+software chains would explain the rows as well, by a RAMP of {ramp:.1f} cycles; but for the RAMP 2 cycles are
+published. Neither value is in the preset, which stays with what is published or calibrated on single kernels.
 
 Unlike the artifact, the program appends the token to the cache, shifts it, masks what is not held, and applies SiLU to
 all of the FFN's width.
