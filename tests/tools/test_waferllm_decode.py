@@ -18,7 +18,7 @@ SIDE = 420
 
 @pytest.mark.slow
 def test_the_papers_decode_and_the_default_on_one_grid():
-    """The artifact's program lands within 10 % with one cost fitted, and the default takes 1 / 1.6 of its cycles."""
+    """The artifact's program lands within 10 % with one cost fitted; the default is 1.6 times as fast."""
     build = build_of(Case("artifact", SIDE, "waferllm"))
     paper = layer_of(build)
     assert paper.all_reduces == 10
@@ -27,7 +27,8 @@ def test_the_papers_decode_and_the_default_on_one_grid():
     assert abs(fitted.cycles / target_cycles(SIDE) - 1) <= 0.1
     own = layer_of(build_of(Case("artifact", SIDE, "auto")))
     assert paper.cycles >= 1.6 * own.cycles
-    assert own.all_reduces <= 8
+    # Seven, and a short one for what neighbours share.
+    assert own.all_reduces == 8
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ Both in the same emulator, on `wse2` as it is. *Speed-up* is over the artifact's
 |---|---|---|---:|---:|---:|---:|---:|---:|"""
 
 _COMPARISON_FOOT = """
-All-reduces are all that a root hands out, along parts of a line too. Hops and stages are those of the critical path.
+All-reduces are all that a root hands out, along parts of a line too: `auto` has seven, and short ones for what
+neighbours share. Hops and stages are those of the critical path.
 With the real heads a row of PEs has scores of 32 heads in place of one, and `waferllm` sums them along the whole row;
 each column then needs the exponentials of four heads.
 """
