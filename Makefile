@@ -16,7 +16,7 @@ MODEL_STAMP := $(VENV)/.meshc-smollm2
 # The environment of the caller must not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test test-fast rerun check lint imports sizes types docs fidelity format bench build clean
+.PHONY: help setup demo test test-fast rerun check lint imports sizes types docs fidelity waferllm format bench build clean
 
 help: ## list the targets
 	@echo "usage: make TARGET   (needs Python 3.11 and make; sets up $(VENV) by itself)"
@@ -76,12 +76,18 @@ docs: $(STAMP) ## renew what is drawn from the code: reference pages, and the ou
 fidelity: $(STAMP) ## renew docs/fidelity.md: predicted against measured (some minutes)
 	@$(BIN)/python -m tools.fidelity.page
 
+waferllm: $(STAMP) ## renew docs/waferllm.md: WaferLLM's decode and meshc's own, layer by layer (many minutes)
+	@rm -rf build/waferllm_decode
+	@$(BIN)/python -m tools.waferllm_decode.measure
+	@$(BIN)/python -m tools.waferllm_decode.page
+
 format: $(STAMP) ## format the code and sort its imports
 	@$(BIN)/ruff check --quiet --select I --fix . && $(BIN)/ruff format .
 
-bench: $(STAMP) $(MODEL_STAMP) ## time models, the batched engine's steps and the reference engine's routers; writes build/bench*.json
+bench: $(STAMP) $(MODEL_STAMP) ## time models, decoded tokens, the batched engine's steps and the reference engine's routers; writes build/bench*.json
 	@$(BIN)/python tools/bench_routers.py --json build/bench_routers.json
 	@$(BIN)/python tools/bench_steps.py --json build/bench_steps.json
+	@$(BIN)/python tools/bench_tokens.py --json build/bench_tokens.json
 	@$(BIN)/python tools/bench.py --json build/bench.json
 
 build: $(STAMP) ## build the wheel into dist/

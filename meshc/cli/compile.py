@@ -24,14 +24,24 @@ LOGITS_ANY = tuple(dict.fromkeys(word for words in LOGITS.values() for word in w
 @click.option("-o", "--output", type=FILE, help="Build directory to write (with --emit: the text file).")
 @click.option("--target", default="wse2", show_default=True, metavar="NAME|FILE", help="Machine: see meshc targets.")
 @click.option("--grid", type=GRID, help="PEs to use. [default: the smallest square that fits]")
-@click.option("--phase", type=click.Choice(PHASES), default="prefill", show_default=True, help="What to compile.")
+@click.option(
+    "--phase",
+    type=click.Choice(PHASES),
+    default="prefill",
+    show_default=True,
+    help="What to compile: whole prompts, a token at a time, or the one behind the other.",
+)
 @click.option("--seq", type=click.IntRange(1), metavar="N", help="Longest prompt, in tokens. [default: of the export]")
-@click.option("--context", type=click.IntRange(1), metavar="N", help="Decode: most tokens, prompt and answer together.")
-@click.option("--kv", type=click.Choice(KV), help="Decode: how tokens come into the cache. [default: shift]")
+@click.option(
+    "--context", type=click.IntRange(1), metavar="N", help="Decode, generate: most tokens, prompt and answer together."
+)
+@click.option("--kv", type=click.Choice(KV), help="Decode, generate: how tokens come into the cache. [default: shift]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Prompts at once.")
 @click.option("--layers", type=LAYERS, help="Compile only these of the repeated layers.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="mixed", show_default=True, help="Arithmetic.")
-@click.option("--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode: none]")
+@click.option(
+    "--logits", type=click.Choice(LOGITS_ANY), help="Positions to output. [default: all; decode, generate: none]"
+)
 @click.option(
     "--strategy",
     default="auto",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from meshc.dialects.layout import ceil_div
 from meshc.kernels.builder import MeshBuffer, MeshBuilder
-from meshc.kernels.chain import chain_colors
+from meshc.kernels.chain import chain_colors_one_way
 from meshc.kernels.lowering import Lowering, Weight
 from meshrt.program.expr import Expr, ExprLike, Name, as_expr, maximum, minimum, select
 
@@ -102,21 +102,21 @@ class Cache:
         takes = self.rows.start(row + 1, after).gt(below)
         holds = below.gt(mine)
         leaves = minimum(gives, holds)
-        colors = chain_colors(builder, "y")
+        sends_on, takes_on = chain_colors_one_way(builder, "y", "down")
         with builder.when(gives):
             with builder.when(holds):
                 builder.emit("copy", leaving, self.slots.view(self.entry, offset=self.rows.slot(mine) * self.entry))
             with builder.otherwise():
-                builder.emit("stream_copy", leaving, in_=colors.down_in, out=colors.down_out)
+                builder.emit("stream_copy", leaving, in_=takes_on, out=sends_on)
         comes = minimum(takes, maximum(holds, gives.eq(0)))
         with builder.when(comes):
             with builder.when(last):
                 self._store(new)
             with builder.otherwise():
                 arriving = self.slots.view(self.entry, offset=self.rows.slot(below) * self.entry)
-                builder.emit("recv", arriving, color=colors.down_in, async_="shift")
+                builder.emit("recv", arriving, color=takes_on, async_="shift")
         with builder.when(leaves):
-            builder.emit("send", leaving, color=colors.down_out)
+            builder.emit("send", leaving, color=sends_on)
         with builder.when(minimum(comes, row.lt(height - 1))):
             builder.emit("wait", handle="shift")
 

@@ -4,12 +4,15 @@ A column holds the same dimensions of its KV heads and of their query heads, ali
 a row holds its tokens of the cache (:mod:`meshc.kernels.cache`). Scores are summed within a
 head's group of columns only, so every column of the group knows those of its row's tokens.
 Softmax goes along the column: the largest score of all rows, then the sums of exp(score -
-largest) and of the values weighted by it in one all-reduce, and a division.
+largest) and of the values weighted by it in one all-reduce, and a division. While the largest is
+on its way, a row weighs its values by exp(score - its own largest); what it adds to the sums it
+multiplies with exp(its own largest - that of all) first.
 
-The schedule switches either off. With ``scores = row`` the scores of all heads travel along the
-whole row, each column adding to those of its own heads; with ``softmax = apart`` the sums are
-everyone's first, the scores are divided by them, and the weighted values follow in a third
-all-reduce along the column (both as in WaferLLM's decode, whose one head is as wide as the row).
+The schedule switches these off one by one. With ``softmax = joined`` a row begins when it has the
+largest score of all. With ``apart`` the sums are everyone's first, the scores are divided by
+them, and the weighted values follow in a third all-reduce along the column; with ``scores = row``
+the scores of all heads travel along the whole row, each column adding to those of its own heads
+(both as in WaferLLM's decode, whose one head is as wide as the row).
 
 Critical path: the shift, an all-reduce along a group, two along a column. Memory: the cache,
 context / H tokens of one column's dimensions. Colors: those of the all-reduces, and two that
@@ -21,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from meshc.dialects.layout import Heads
+from meshc.dialects.layout import Heads, ceil_div
 from meshc.dialects.shard import heads_of, shard_of
 from meshc.ir.core import Operation
 from meshc.kernels.attention import MASKED
@@ -32,16 +35,23 @@ from meshc.kernels.kernel import Kernel
 from meshc.kernels.line_reduce import combine, head_lines
 from meshc.kernels.lowering import Lowering
 from meshc.kernels.schedule import Schedule, schedule_of
+from meshc.kernels.shared_work import share_for
 from meshrt.program.expr import Expr, Name, maximum, minimum
 from meshrt.program.model import View
 
 #: Along what scores are summed, and whether the sums of a softmax travel with the values; the defaults first.
-SCORES, SOFTMAX = ("heads", "row"), ("joined", "apart")
+SCORES, SOFTMAX = ("heads", "row"), ("overlapped", "joined", "apart")
 
 
 def schedules(op: Operation, width: int, height: int) -> Sequence[Schedule]:
-    """Every way to sum scores with every way of the softmax."""
-    return [{"scores": scores, "softmax": softmax} for scores, softmax in product(SCORES, SOFTMAX)]
+    """Every way to sum scores with every way of the softmax.
+
+    Where a row has but one token, an overlapped softmax has as many exponentials after the largest score as before
+    it: then it comes behind the joined one.
+    """
+    several = ceil_div(op.attributes["context"], 1 if op.attributes.get("kv") == "append" else height) > 1
+    first = SOFTMAX if several else sorted(SOFTMAX, key=lambda way: way != "joined")
+    return [{"scores": scores, "softmax": softmax} for scores, softmax in product(SCORES, first)]
 
 
 def emit(op: Operation, lowering: Lowering) -> None:
@@ -71,38 +81,58 @@ def emit(op: Operation, lowering: Lowering) -> None:
     # Behind the weighted values of all heads lie the sums of their weights: they travel together.
     attended = batch * heads * value_dims
     sums = lowering.temporary("attended", lowering.other, attended + batch * heads)
-    total = sums.at(attended, batch, kv, per_kv)
-    apart = schedule.get("softmax") == "apart"
-    largest = lowering.temporary("largest", lowering.other, batch, kv, per_kv)
-    builder.emit("reduce_max", largest, scores)
-    combine(lowering, whole(builder, "y"), largest, "max")
-    spread = (batch, heads), (kv, per_kv), (per_kv, 1), (slots, 0)
-    builder.emit("sub", scores, scores, largest.at(0, *spread))
-    builder.emit("exp", scores, scores)
-    builder.emit("sum", total, scores)
-    if apart:
-        combine(lowering, whole(builder, "y"), total)
-        builder.emit("div", total, 1.0, total)
-        builder.emit("mul", scores, scores, sums.at(attended, *spread))
-    weights = scores
-    if lowering.operand != lowering.other:
-        weights = lowering.temporary("weights", lowering.operand, batch, kv, per_kv, slots)
-        builder.emit("copy", weights, scores)
-    values = sums.at(0, batch, kv, per_kv, value_dims)
+    total, values = sums.at(attended, batch, kv, per_kv), sums.at(0, batch, kv, per_kv, value_dims)
     cached_values = cache.slots.view(
         (batch, kv * value_dims), (kv, value_dims), (slots, entry), (value_dims, 1), offset=keys
     )
-    builder.emit("fill", sums.at(0, attended), value=0.0)
-    builder.emit("gemm", values, weights, cached_values, vector="n" if value_dims >= per_kv else "m")
-    combine(lowering, whole(builder, "y"), sums.at(0, attended) if apart else sums)
+    spread = (batch, heads), (kv, per_kv), (per_kv, 1), (slots, 0)
+    by_head = sums.at(attended, (batch, heads), (heads, 1), (value_dims, 0))
+    flat = sums.at(0, batch, heads, value_dims)
+    column, softmax = whole(builder, "y"), schedule.get("softmax", SOFTMAX[0])
+
+    def weights_of(scores: MeshBuffer, base: MeshBuffer) -> MeshBuffer:
+        """Append e to the scores less a base for each head, and their sums in this row."""
+        builder.emit("sub", scores, scores, base.at(0, *spread))
+        weights = _exponentials(lowering, layout, scores)
+        builder.emit("sum", total, weights)
+        return weights
+
+    def weigh(weights: MeshBuffer) -> None:
+        """Append this row's values times their weights."""
+        factors = weights
+        if lowering.operand != lowering.other:
+            factors = lowering.temporary("weights", lowering.operand, batch, kv, per_kv, slots)
+            builder.emit("copy", factors, weights)
+        builder.emit("fill", sums.at(0, attended), value=0.0)
+        builder.emit("gemm", values, factors, cached_values, vector="n" if value_dims >= per_kv else "m")
+
+    largest = lowering.temporary("largest", lowering.other, batch, kv, per_kv)
+    builder.emit("reduce_max", largest, scores)
     output = lowering.result_buffer(op.result, "attention")
-    if apart:
-        builder.emit("copy", output, sums.at(0, *output.shape))
-        return
+    if softmax == "overlapped":
+        own = lowering.temporary("own_largest", lowering.other, batch, kv, per_kv)
+        builder.emit("copy", own, largest)
+        combine(lowering, column, largest, "max", lambda: weigh(weights_of(scores, own)))
+        builder.emit("sub", own, own, largest)
+        builder.emit("exp", own, own)
+        builder.emit("mul", total, total, own)
+        builder.emit("mul", flat, flat, own.at(0, (batch, heads), (heads, 1), (value_dims, 0)))
+    else:
+        combine(lowering, column, largest, "max")
+        weights = weights_of(scores, largest)
+        if softmax == "apart":
+            combine(lowering, column, total)
+            builder.emit("div", total, 1.0, total)
+            builder.emit("mul", weights, weights, sums.at(attended, *spread))
+            weigh(weights)
+            combine(lowering, column, sums.at(0, attended))
+            builder.emit("copy", output, sums.at(0, *output.shape))
+            return
+        weigh(weights)
+    combine(lowering, column, sums)
     # One division for each head, not for each of its values.
     builder.emit("div", total, 1.0, total)
-    factor = sums.at(attended, (batch, heads), (heads, 1), (value_dims, 0))
-    builder.emit("mul", output.at(0, batch, heads, value_dims), sums.at(0, batch, heads, value_dims), factor)
+    builder.emit("mul", output.at(0, batch, heads, value_dims), flat, by_head)
 
 
 def _multiply(
@@ -125,6 +155,25 @@ def _multiply(
     builder.emit("gemm_t", own, queries, keys, vector=vector)
     combine(lowering, whole(builder, "x"), everyones)
     builder.emit("copy", scores, own)
+
+
+def _exponentials(lowering: Lowering, layout: Heads, scores: MeshBuffer) -> MeshBuffer:
+    """Append e to the scores, which are alike in all columns of a group of heads."""
+    builder, target = lowering.builder, lowering.target
+    share = None
+    if target is not None:
+        line, alone = head_lines(builder, layout), layout.groups == 1
+        # Along a group of heads there is a tree of its own already; stretches would take colors that are few.
+        share = share_for(lowering, line, scores.elements, target.special_cycles, scores.dtype, stretches=alone)
+    if share is None:
+        builder.emit("exp", scores, scores)
+        return scores
+    everyones = lowering.temporary("exponentials", scores.dtype, *scores.shape)
+    share.work(lowering, everyones, lambda: builder.emit("exp", share.of(everyones), share.of(scores)))
+    # Columns beyond the last group hold zeros throughout; their sums must not be zero, for they divide.
+    with builder.when(line.condition(builder).eq(0)):
+        builder.emit("fill", everyones, value=1.0)
+    return everyones
 
 
 def _forbidden(op: Operation, cache: Cache) -> Expr:

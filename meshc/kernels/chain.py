@@ -50,37 +50,48 @@ class ChainColors:
 
 def chain_colors(builder: MeshBuilder, axis: str) -> ChainColors:
     """Declare the four chain streams of an axis (once) and give this PE's colors."""
+    streams = {way: _streams(builder, axis, way) for way in ("up", "down")}
+    return ChainColors(*(color for way in streams for color in _colors(builder, axis, way, *streams[way])))
+
+
+def chain_colors_one_way(builder: MeshBuilder, axis: str, way: str) -> tuple[Expr, Expr]:
+    """Declare only the streams that lead ``up`` or ``down``: this PE's colors to send and to receive."""
+    return _colors(builder, axis, way, *_streams(builder, axis, way))
+
+
+def _streams(builder: MeshBuilder, axis: str, way: str) -> tuple[Expr, Expr]:
+    """The streams of one way, of senders of even and of odd coordinates."""
     parts = builder.width if axis == "x" else builder.height
     up, down = AXIS_PORTS[axis]
+    ahead, behind = (up, down) if way == "up" else (down, up)
 
     def span(start: int, stop: int) -> Rect:
         return Rect(start, stop, 0, builder.height, 2, 1) if axis == "x" else Rect(0, builder.width, start, stop, 1, 2)
 
-    streams: dict[str, list[Expr]] = {}
-    for name, ahead, behind in (("up", up, down), ("down", down, up)):
-        for parity in (0, 1):
-            # Senders have this parity; the PE after each of them receives.
-            if name == "up":
-                first, receivers, last_sender = parity, parity + 1, parts - 1
-            else:
-                first, receivers, last_sender = parity if parity else 2, 1 - parity, parts
-            routes = []
-            if first < last_sender:
-                routes.append(StreamRoute(span(first, last_sender), "RAMP", (ahead,)))
-            stop = parts if name == "up" else parts - 1
-            if receivers < stop:
-                routes.append(StreamRoute(span(receivers, stop), behind, ("RAMP",)))
-            streams.setdefault(name, []).append(
-                builder.stream(f"chain.{axis}.{name}.{('even', 'odd')[parity]}", routes) if routes else as_expr(0)
-            )
-    odd = Name(axis) % 2
-    even_up, odd_up = streams["up"]
-    even_down, odd_down = streams["down"]
-    return ChainColors(
-        builder.param(f"chain_{axis}_up_out", select(odd, odd_up, even_up)),
-        builder.param(f"chain_{axis}_up_in", select(odd, even_up, odd_up)),
-        builder.param(f"chain_{axis}_down_out", select(odd, odd_down, even_down)),
-        builder.param(f"chain_{axis}_down_in", select(odd, even_down, odd_down)),
+    def stream(parity: int) -> Expr:
+        # Senders have this parity; the PE after each of them receives.
+        if way == "up":
+            first, receivers, last_sender = parity, parity + 1, parts - 1
+        else:
+            first, receivers, last_sender = parity if parity else 2, 1 - parity, parts
+        routes = []
+        if first < last_sender:
+            routes.append(StreamRoute(span(first, last_sender), "RAMP", (ahead,)))
+        stop = parts if way == "up" else parts - 1
+        if receivers < stop:
+            routes.append(StreamRoute(span(receivers, stop), behind, ("RAMP",)))
+        name = f"chain.{axis}.{way}.{('even', 'odd')[parity]}"
+        return builder.stream(name, routes) if routes else as_expr(0)
+
+    return stream(0), stream(1)
+
+
+def _colors(builder: MeshBuilder, axis: str, way: str, even: Expr, odd: Expr) -> tuple[Expr, Expr]:
+    """This PE's colors to send and to receive."""
+    is_odd = Name(axis) % 2
+    return (
+        builder.param(f"chain_{axis}_{way}_out", select(is_odd, odd, even)),
+        builder.param(f"chain_{axis}_{way}_in", select(is_odd, even, odd)),
     )
 
 

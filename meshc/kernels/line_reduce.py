@@ -11,6 +11,7 @@ K-tree), about the root of P stages in place of P. A function may ask for others
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isqrt
 
 from meshc.dialects.layout import Heads, ceil_div
@@ -26,8 +27,9 @@ from meshrt.program.model import View
 
 #: Up to so many PEs one level is as good as two.
 SHORT = 6
-#: Elements of the payload, and colors of a router, that the tree of decode is sought for.
-ELEMENTS, COLORS = 8, 4
+#: Elements of the payload, and colors of a router, that the tree of decode is sought for; colors of one along a part
+#: of a line, such as a group of heads.
+ELEMENTS, COLORS, PART_COLORS = 8, 4, 3
 
 
 def head_lines(builder: MeshBuilder, layout: Heads) -> Line:
@@ -35,25 +37,41 @@ def head_lines(builder: MeshBuilder, layout: Heads) -> Line:
     return Line("x", layout.columns, (0, builder.height), 0, layout.groups)
 
 
-def combine(lowering: Lowering, line: Line, data: MeshBuffer | View, op: str = "add") -> None:
+def combine(
+    lowering: Lowering,
+    line: Line,
+    data: MeshBuffer | View,
+    op: str = "add",
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     """Replace ``data`` in every PE of the lines by its sum (``max``: largest) over the PE's line.
 
-    Words travel in the buffer's dtype, partial results too.
+    Words travel in the buffer's dtype, partial results too. ``meanwhile`` appends work that does not touch ``data``:
+    where the line has a tree that allows it, PEs do it between giving theirs and taking the result.
     """
     builder, trees = lowering.builder, lowering.trees
-    if line.length == 1:
-        return
     entire = line == whole(builder, line.axis)
-    if lowering.position is None:
-        chain_all_reduce(builder, line.segment(builder), data, op)
-    elif trees.algorithm == "meshgemv" and entire:
+    planned = lowering.position is not None and line.length > 1
+    if planned and trees.algorithm == "meshgemv" and entire:
         meshgemv_all_reduce(builder, line.axis, trees.groups or balanced_groups(line.length), data, op)
-    elif trees.algorithm != "auto" or lowering.target is None:
+    elif planned:
+        algorithm, parameters = _tree(lowering, line, entire)
+        all_reduce(builder, line, data, op, algorithm, meanwhile=meanwhile, **parameters)
+        return
+    elif line.length > 1:
+        chain_all_reduce(builder, line.segment(builder), data, op)
+    if meanwhile is not None:
+        meanwhile()
+
+
+def _tree(lowering: Lowering, line: Line, entire: bool) -> tuple[str, dict[str, object]]:
+    """The algorithm for a line of decode, with its parameters."""
+    trees = lowering.trees
+    if trees.algorithm != "auto" or lowering.target is None:
         groups = trees.groups if entire and trees.groups else tree_groups(line.length)
-        all_reduce(builder, line, data, op, "k_tree", groups=groups)
-    else:
-        payload = Payload(ELEMENTS, lowering.other, "add", lowering.target)
-        all_reduce(builder, line, data, op, "auto", payload=payload, colors=COLORS)
+        return "k_tree", {"groups": groups}
+    payload = Payload(ELEMENTS, lowering.other, "add", lowering.target)
+    return "auto", {"payload": payload, "colors": COLORS if entire else PART_COLORS}
 
 
 def tree_groups(length: int) -> tuple[int, ...]:

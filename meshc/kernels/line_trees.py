@@ -22,11 +22,13 @@ Algorithm = Literal["auto", "k_tree", "meshgemv"]
 class LineTrees:
     """An algorithm, and the sizes of its ``groups`` from the lowest level on (balanced ones where there are none).
 
-    Groups are those of the whole rows and columns; shorter lines get balanced ones.
+    Groups are those of the whole rows and columns; shorter lines get balanced ones. ``shares`` says whether
+    work that is alike along a line is shared among neighbours (:mod:`meshc.kernels.shared_work`).
     """
 
     algorithm: Algorithm = "auto"
     groups: tuple[int, ...] = ()
+    shares: bool = True
 
     @classmethod
     def of(cls, attributes: Mapping[str, object]) -> LineTrees:
@@ -37,4 +39,5 @@ class LineTrees:
 
     def attribute(self) -> dict[str, object]:
         """As the attribute ``trees`` of a function."""
-        return {"algorithm": self.algorithm, **({"groups": self.groups} if self.groups else {})}
+        groups = {"groups": self.groups} if self.groups else {}
+        return {"algorithm": self.algorithm, **groups, "shares": self.shares}

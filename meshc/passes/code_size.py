@@ -11,12 +11,16 @@ from meshc.passes.base import PassContext
 from meshc.passes.candidates import Candidate
 from meshc.passes.place import Place, empty_region
 from meshc.passes.plan_memory import instruction_count
+from meshrt.program.expr import Name
 
 
 def code_size(func: Operation, op: Operation, candidate: Candidate, context: PassContext) -> int:
     """Instructions of a candidate for an operation of the function, on the function's grid."""
     region = empty_region(func)
     lowering = Place().lowering(region, func, context)
+    if func.attributes.get("phase") == "decode":
+        # Any step of the token loop.
+        lowering.position = Name("t")
     with ExitStack() as loops:
         for repeat in _around(op):
             loops.enter_context(lowering.repeating(repeat.attributes["counter"], repeat.attributes["count"]))

@@ -31,23 +31,27 @@ class Strategy:
 
     ``norms``: in decode the sum of squares of an RMSNorm travels with the projections behind it (``fuse-norm-gemv``).
     ``projections``: linear operations on one input are one product (``tile``). ``softmax``: in decode the sum of the
-    weights travels with the weighted values; ``scores``: they are summed within a head's columns only, or along the
-    row (both of ``cached_attention.trees``). ``trees`` and ``groups``: ``choose-trees``. ``kernels`` are pins.
+    weights travels with the weighted values, which are made while the largest score is on its way, or when it is there
+    (the kernel's choice where it is not given); ``scores``:
+    they are summed within a head's columns only, or along the row (both of ``cached_attention.trees``). ``trees`` and
+    ``groups``, and ``scalars``, whether neighbours share scalar code that all of a line would run alike:
+    ``choose-trees``. ``kernels`` are pins.
     """
 
     norms: Together = "joined"
     projections: Together = "joined"
-    softmax: Together = "joined"
+    softmax: Literal["overlapped", "joined", "apart"] | None = None
     scores: Literal["heads", "row"] = "heads"
     trees: Algorithm = "auto"
     groups: tuple[int, ...] = ()
+    scalars: Literal["shared", "alone"] = "shared"
     kernels: tuple[str, ...] = ()
 
     def adapted(self, passes: Sequence[Pass]) -> tuple[Pass, ...]:
         """A pipeline with this strategy's options, and without what it leaves out."""
         settings: dict[str, dict[str, object]] = {
             "tile": {"projections": self.projections},
-            "choose-trees": {"algorithm": self.trees, "groups": self.groups},
+            "choose-trees": {"algorithm": self.trees, "groups": self.groups, "shares": self.scalars == "shared"},
         }
         left_out = {"fuse-norm-gemv"} if self.norms == "apart" else set()
         return tuple(
@@ -56,8 +60,8 @@ class Strategy:
 
     def pins(self, known: Mapping[str, Kernel]) -> dict[str, Pin]:
         """The kernels that it takes, by operation."""
-        attention = f"cached_attention.trees{{scores={self.scores}, softmax={self.softmax}}}"
-        return pins((*self.kernels, attention), known)
+        schedule = {"scores": self.scores, **({"softmax": self.softmax} if self.softmax is not None else {})}
+        return pins((*self.kernels, Step("cached_attention.trees", schedule)), known)
 
 
 #: By name; the default first. WaferLLM's own: ten all-reduces in a layer of decode, and ring products in prefill.
@@ -69,6 +73,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             softmax="apart",
             scores="row",
             trees="meshgemv",
+            scalars="alone",
             kernels=("gemm.ring", "gemm.ring_transposed"),
         ),
     }

@@ -60,7 +60,7 @@ class ChanceBinding:
 
 @dataclass(frozen=True, slots=True)
 class DecodeBinding:
-    """How a build of the decode phase writes on: what the runtime sets, and where the tokens come out.
+    """How a build writes text: what the runtime sets, and where the tokens come out.
 
     Input ``prompts`` holds the prompts' ids, [batch, ``prompt``]; of region ``region`` each scalar of
     ``lengths`` is the tokens of one of them, and scalar ``steps`` the tokens that the program works

@@ -61,6 +61,7 @@ def build_report(
             "sram_bytes": target.sram_bytes,
             "peak_bytes": memory.peak_bytes,
             "peak_pe": list(memory.peak_pe[1:]) if memory.peak_pe else [0, 0],
+            **({"peak_region": memory.peak_pe[0]} if memory.peak_pe and len(program.regions) > 1 else {}),
             "mean_bytes": memory.mean_bytes,
             "code_bytes": memory.code_bytes,
         },

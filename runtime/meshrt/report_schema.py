@@ -83,8 +83,9 @@ FIELDS = (
     Field("memory.sram_bytes", "count", "B", "SRAM of one PE"),
     Field("memory.peak_bytes", "count", "B", "the most that one PE holds: buffers, code and runtime"),
     Field("memory.peak_pe", "pair", "[x, y]", "the first PE that holds it"),
+    Field("memory.peak_region", "text", "", "its region, where there are several", required=False),
     Field("memory.mean_bytes", "number", "B", "the same, averaged over the PEs"),
-    Field("memory.code_bytes", "count", "B", "code and runtime of the PE with the most code"),
+    Field("memory.code_bytes", "count", "B", "code and runtime of that PE"),
     # R
     Field("routing.colors_limit", "count", "colors", "routable colors of the target that host I/O leaves"),
     Field("routing.colors_peak", "count", "colors", "the most colors that one router holds"),

@@ -62,6 +62,7 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
     held = m["peak_bytes"] / m["sram_bytes"]
     colors = r["colors_peak"] / r["colors_limit"] if r["colors_limit"] else 0.0
     x, y = m["peak_pe"]
+    fullest = f"PE ({x}, {y})" + (f" of {m['peak_region']}" if "peak_region" in m else "")
     link = f" ({r['max_link']})" if r.get("max_link") else ""
     rows: list[tuple[str, str | Text, str]] = [
         (
@@ -79,7 +80,7 @@ def _resources(report: Mapping[str, Any], bars: bool) -> Table:
         (
             "Memory",
             _bar(held, limited=True),
-            f"{m['peak_bytes']:,} of {m['sram_bytes']:,} B ({percent(held)}) at PE ({x}, {y}), "
+            f"{m['peak_bytes']:,} of {m['sram_bytes']:,} B ({percent(held)}) at {fullest}, "
             f"mean {m['mean_bytes']:,.0f} B, code {m['code_bytes']:,} B",
         ),
         (

@@ -80,7 +80,7 @@ def run_build(
 ) -> RunResult:
     """Run a build directory (or one in memory) on inputs by the names of the model's forward.
 
-    ``scalars`` of the decode phase stand in for those that follow from the inputs; a ``listener``
+    ``scalars`` of a build that writes text stand in for those that follow from the inputs; a ``listener``
     hears of every message that leaves the wafer while the run goes on.
 
     An input may be shorter than the build's in its dimensions: it is padded with zeros at

@@ -100,6 +100,7 @@ def test_a_model_of_several_inputs():
 
 BAD = {
     "grid_larger_than_the_fabric": {"grid": (17, 4)},
+    "two_regions_wider_than_the_fabric": {"grid": (9, 4), "phase": "generate"},
     "layers_that_are_not_there": {"layers": (1, 3)},
     "pipeline_without_place": {"pipeline": DEFAULT_PIPELINE.replace(",place", "")},
     "pipeline_of_the_graph_level": {"pipeline": "canonicalize"},
@@ -124,6 +125,7 @@ BAD_OPTIONS = {
     "cache_in_prefill": {"kv": "append"},
     "unknown_cache": {"phase": "decode", "kv": "ring"},
     "last_logits_in_decode": {"phase": "decode", "logits": "last"},
+    "last_logits_in_generate": {"phase": "generate", "logits": "last"},
 }
 
 

@@ -93,6 +93,35 @@ def test_a_square_that_weights_and_caches_overfill_is_not_lowered_to(kv, batch):
         assert isinstance(fit.on_grid(compiled.options, (smaller, smaller)), MeshError)
 
 
+def generating(target: Target, **chosen: object) -> tuple[Counting, CompileOptions]:
+    """The fitting of a prefill and a decode, from the graph level on."""
+    exported = export_module(tiny("llama", num_hidden_layers=4), (token_ids(1, 12),))
+    options = CompileOptions(target="tiny", dtype="f32", phase="generate", seq=5, grid=(1, 1))
+    compiled = compile_model(exported, options, until="graph")
+    module = parse_module(compiled.ir("graph"))
+    imported = ImportedModel(module, {}, (ImportedInput("input_ids", (1, 12), "i64"),), "")
+    passes = parse_pipeline(PIPELINES["generate"].partition("slice-layers,")[2])
+    return Counting(module, passes, imported, target), replace(compiled.options, **{"grid": None, **chosen})
+
+
+def test_two_regions_get_the_smallest_square_that_holds_either():
+    fit, options = generating(small(sram_bytes=20000, fabric_width=40, fabric_height=20))
+    found = fit.fit(options)
+    assert found.grid is not None
+    side, tried = found.grid[0], list(fit.tried)
+    # One of them is tried alone first, so that the other is not lowered to squares that are too small anyway.
+    assert all(tried.count(smaller) == 1 for smaller in set(tried) - {side})
+    for smaller in range(1, side):
+        assert isinstance(fit.on_grid(options, (smaller, smaller)), MeshError)
+    assert side == max(each._first_fit(options, 1, 20) for each in fit._functions())
+
+
+def test_what_would_fit_two_regions_is_said():
+    fit, options = generating(small(sram_bytes=20000, fabric_width=10, fabric_height=20))
+    wanted = ERRORS / "sram_too_small_for_two_regions.err"
+    assert failure(fit, options) == wanted.read_text(encoding="utf-8")
+
+
 def test_the_fastest_chunk_that_fits_is_taken():
     model, options = layered(vocabulary=4000), replace(OPTIONS, grid=(4, 4))
     targets = [small(sram_bytes=size) for size in range(41200, 46200, 400)]

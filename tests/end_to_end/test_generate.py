@@ -14,6 +14,7 @@ import meshc
 from meshrt.generation import Generation, Request, generate
 from meshrt.run import RunOptions
 from tests.end_to_end.test_decode import CASES, OTHERS, TOLERANCE, greedy, prompts_of
+from tests.frontend.test_static_cache import with_cache
 from tests.models import tiny, token_ids
 
 
@@ -70,6 +71,14 @@ def test_prompts_of_any_length(length):
     assert list(written.tokens[0]) == greedy(model, prompt, 5)[0]
 
 
+@pytest.mark.parametrize("chosen", [{"kv": "append"}, {"strategy": "waferllm{groups=[2, 2]}", "grid": (4, 4)}])
+def test_other_ways_of_decode(chosen):
+    model, compiled = compiled_llama(**chosen)
+    prompt = token_ids(1, 5, seed=5)[0].tolist()
+    written = generate(compiled.build, Request((tuple(prompt),), 8))
+    assert list(written.tokens[0]) == greedy(model, prompt, 8)[0]
+
+
 def test_both_engines_agree():
     _, compiled = compiled_llama(grid=(2, 3), logits="all")
     request = Request(((1, 5, 3, 9),), 3)
@@ -101,3 +110,11 @@ def test_text_and_code_do_not_grow_with_the_layers():
     few, many = builds
     assert len(many.ir("program")) <= len(few.ir("program")) + 128, "a few bytes of numbers"
     assert few.build.manifest.details["code_bytes"] == many.build.manifest.details["code_bytes"]
+
+
+def test_an_export_of_one_token_with_a_cache_takes_whole_prompts():
+    exported = with_cache("llama", "sdpa", 1)
+    compiled = meshc.compile(exported, phase="generate", target="tiny", dtype="f32", grid=(3, 4), seq=6)
+    prompt = token_ids(1, 5, seed=5)[0].tolist()
+    written = generate(compiled.build, Request((tuple(prompt),), 7))
+    assert list(written.tokens[0]) == greedy(tiny("llama"), prompt, 7)[0]

@@ -12,7 +12,7 @@ from meshrt.program.printer import print_view
 
 @pytest.fixture
 def builder() -> MeshBuilder:
-    return MeshBuilder(Operation("mesh.region", attributes={}, regions=[Block()]), 4, 3)
+    return MeshBuilder(Operation("mesh.region", attributes={"origin": (0, 0)}, regions=[Block()]), 4, 3)
 
 
 def code(builder: MeshBuilder) -> list[Operation]:

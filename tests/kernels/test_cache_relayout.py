@@ -1,4 +1,7 @@
-"""What prefill kept comes to the rows where decode looks for it: every slot against numpy, on any grid and batch."""
+"""What prefill kept comes to the rows where decode looks for it: every slot against numpy, on any grid and batch.
+
+Within one region, and over the border to the PEs at the same places of the next one.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import pytest
 from meshc.dialects.layout import Block as BlockLayout
 from meshc.emit.program import emit_program
 from meshc.ir.core import Block, Module, Operation
-from meshc.kernels.builder import MeshBuilder
+from meshc.kernels.builder import MeshBuffer, MeshBuilder
 from meshc.kernels.cache import TokenRows
+from meshc.kernels.cache_crossing import send_east, take_from_west
 from meshc.kernels.cache_relayout import balanced
 from meshc.kernels.host_io import drain_rows
 from meshc.kernels.lowering import Lowering
@@ -26,11 +30,24 @@ from tests.meshrt.naive_interpreter import Interpreter
 LAYERS, KEYS, VALUES = 2, 3, 2
 
 
-def program_of(width: int, height: int, batch: int, sequence: int, context: int) -> Program:
-    """Every PE starts with what it kept in place; port ``slots`` tells what it holds after."""
-    size = {"width": width, "height": height}
-    region = Operation("mesh.region", attributes={"name": "main", **size, "origin": (0, 0)}, regions=[Block()])
-    builder = MeshBuilder(region, **size)
+def builder_of(width: int, height: int, name: str, x: int = 0) -> MeshBuilder:
+    attributes = {"name": name, "width": width, "height": height, "origin": (x, 0)}
+    return MeshBuilder(Operation("mesh.region", attributes=attributes, regions=[Block()]), width, height)
+
+
+def tell(builder: MeshBuilder, slots: MeshBuffer) -> None:
+    """What every PE holds leaves through port ``slots``."""
+    with builder.scope(2):
+        shape = builder.height, builder.width, slots.elements
+        drain_rows(builder, "slots", slots, shape, lambda source, element: (Name("y"), source, element))
+
+
+def program_of(width: int, height: int, batch: int, sequence: int, context: int, across: bool = False) -> Program:
+    """Every PE starts with what it kept in place; port ``slots`` tells what it holds after, or the PE at its place in
+    the region behind the border.
+    """
+    builder = builder_of(width, height, "main")
+    builders = [builder]
     tokens = BlockLayout(batch * sequence, height)
     lowering = Lowering(builder, "f32", "f32", batch, sequence, tokens, as_expr(sequence))
     part = KEYS + VALUES
@@ -44,12 +61,20 @@ def program_of(width: int, height: int, batch: int, sequence: int, context: int)
     cache = {"cache": "cache", "keys": KEYS, "values": VALUES, "layers": (LAYERS,)}
     with builder.scope(1):
         slots = balanced(cache, TokenRows.of(height, context), lowering)
-    with builder.scope(2):
-        shape = height, width, slots.elements
-        drain_rows(builder, "slots", slots, shape, lambda source, element: (Name("y"), source, element))
-    builder.finish()
+        if across:
+            send_east(builder, [slots])
+    if across:
+        builders.append(builder_of(width, height, "east", width))
+        taken = builders[1].buffer("taken", "f32", *slots.shape)
+        with builders[1].scope(1):
+            take_from_west(builders[1], [taken])
+        tell(builders[1], taken)
+    else:
+        tell(builder, slots)
     module = Module("mesh", attributes={"ops": (("keep", ""), ("relayout", ""), ("output", ""))})
-    module.body.append(region)
+    for each in builders:
+        each.finish()
+        module.body.append(each.region)
     run_pipeline(module, [AllocateColors(), PlanMemory()])
     return emit_program(module)
 
@@ -87,9 +112,13 @@ def test_every_token_lies_in_the_slot_of_its_row(width, height, batch, sequence,
     assert np.array_equal(found.reshape(wanted.shape), wanted)
 
 
-@pytest.mark.parametrize(("width", "height", "batch", "sequence", "context"), [(3, 4, 3, 7, 7), (2, 9, 2, 7, 30)])
-def test_both_engines_agree(width, height, batch, sequence, context):
-    program, kept = program_of(width, height, batch, sequence, context), kept_of(width, batch, sequence)
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize(
+    ("width", "height", "batch", "sequence", "context"),
+    [(3, 4, 3, 7, 7), (2, 9, 2, 7, 30), (1, 3, 1, 7, 9), (6, 2, 1, 7, 9)],
+)
+def test_both_engines_agree(width, height, batch, sequence, context, across):
+    program, kept = program_of(width, height, batch, sequence, context, across), kept_of(width, batch, sequence)
     wanted = expected(kept, width, height, batch, context, 5)
     runs = [
         run_program(

@@ -11,10 +11,12 @@ from meshc.kernels.line_trees import LineTrees
 from meshc.passes.fuse_norm_gemv import FuseNormGemv
 from meshc.passes.select_kernels import SelectKernels
 from meshrt.program.expr import evaluate
+from meshrt.program.printer import print_program
 from meshrt.target import load_target
 from tests.kernels.decode_harness import Steps
 from tests.kernels.decode_model import Model
 from tests.kernels.harness import assert_near
+from tests.meshrt.naive_interpreter import Interpreter
 
 #: Width, height.
 GRIDS = [(1, 1), (1, 5), (7, 1), (4, 4), (3, 7), (8, 3)]
@@ -64,7 +66,7 @@ def test_norms_whose_squares_travel_with_the_projections(model, width, height, b
 
 
 @pytest.mark.parametrize("scores", ["heads", "row"])
-@pytest.mark.parametrize("softmax", ["joined", "apart"])
+@pytest.mark.parametrize("softmax", ["overlapped", "joined", "apart"])
 @pytest.mark.parametrize(
     ("model", "width", "height", "batch"),
     [
@@ -116,6 +118,24 @@ def test_trees_sought_for_the_target():
     ids = torch.randint(0, steps.vocabulary, (1, 4), generator=steps.random)
     found = steps.run(ids, target=load_target("wse2"))
     assert_near(found["logits"], model.reference(steps.weights, ids)[0])
+
+
+@pytest.mark.parametrize(("kv_heads", "width", "batch"), [(2, 5, 1), (1, 4, 1), (1, 5, 2)])
+def test_scalar_work_shared_among_neighbours(kv_heads, width, batch):
+    """Groups of two columns, one idle; and one group, whose stretches have colors of their own."""
+    model, texts = Model(kv_heads=kv_heads, inner=40 * width - 3), []
+    ids = torch.randint(0, 19, (batch, 4), generator=torch.Generator().manual_seed(1))
+    for shares in (True, False):
+        fresh = Steps(width, 6, batch=batch, context=192)
+        model.build(fresh)
+        options = {"target": load_target("wse2"), "trees": LineTrees(shares=shares)}
+        program = fresh.program(4, **options)
+        texts.append(print_program(program))
+        weights = {name: tensor.numpy() for name, tensor in fresh.weights.items()}
+        found = fresh.found(Interpreter(program, weights, {"length": 4}).run({"ids": ids.numpy()})["kept"])
+        assert_near(found["logits"], model.reference(fresh.weights, ids)[0])
+    assert "exponentials" in texts[0] and "chain_two_sided" in texts[0]
+    assert "exponentials" not in texts[1] and "chain_two_sided" not in texts[1]
 
 
 def test_a_context_that_is_not_filled():

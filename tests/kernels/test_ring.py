@@ -35,7 +35,7 @@ def test_a_forward_shift_goes_to_the_next_lower_logical_position(parts):
 @pytest.mark.parametrize("parts", SIZES)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_routes_lead_every_message_to_its_successor(parts, reverse):
-    region = Operation("mesh.region", attributes={}, regions=[Block()])
+    region = Operation("mesh.region", attributes={"origin": (0, 0)}, regions=[Block()])
     builder = MeshBuilder(region, parts, 2)
     on = ring(builder, "x", reverse=reverse)
     streams = [op for op in region.regions[0].ops if op.name == "mesh.stream"]

@@ -30,7 +30,7 @@ def test_the_default_is_the_pipeline_as_it_is(phase):
 def test_the_papers_way_of_decode():
     text = pipeline("waferllm")
     assert "fuse-norm-gemv" not in text
-    assert "choose-trees{algorithm=meshgemv}" in text
+    assert "choose-trees{algorithm=meshgemv, shares=false}" in text
     pins = Chosen.of("waferllm").pins(kernels())
     assert pins["tile.cached_attention"].schedule == {"scores": "row", "softmax": "apart"}
     assert pins["tile.gemm"].kernel.name == "gemm.ring"
@@ -41,6 +41,7 @@ def test_the_papers_way_of_decode():
     ("option", "has"),
     [
         ("projections=apart", "tile{projections=apart}"),
+        ("scalars=alone", "choose-trees{shares=false}"),
         ("trees=k_tree, groups=[3, 2]", "choose-trees{algorithm=k_tree, groups=[3, 2]}"),
     ],
 )
@@ -56,7 +57,7 @@ def test_norms_apart_leave_a_pass_out():
 @pytest.mark.parametrize(("option", "value"), [("softmax", "apart"), ("scores", "row")])
 def test_an_option_is_one_of_the_attentions_schedule(option, value):
     pins = Chosen.of(f"auto{{{option}={value}}}").pins(kernels())
-    wanted = {"scores": "heads", "softmax": "joined", option: value}
+    wanted = {"scores": "heads", option: value}
     assert pins["tile.cached_attention"].schedule == wanted
 
 

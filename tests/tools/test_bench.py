@@ -35,3 +35,14 @@ def test_an_unknown_case_is_a_usage_error():
 
 def test_there_are_the_demo_and_two_tiny_models():
     assert [case.name for case in CASES] == ["llama-tiny", "gpt2-tiny", "smollm2-135m"]
+
+
+@pytest.mark.slow
+def test_decoded_tokens_are_timed(tmp_path):
+    file = tmp_path / "tokens.json"
+    line = [sys.executable, "tools/bench_tokens.py", "--json", str(file), "llama-tiny"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads(file.read_text())["cases"].values()
+    assert 0 < case["processor_seconds_per_token"] < case["first_token_processor_seconds"]
+    assert case["tokens"] == 8 and case["pes"] == 64 and case["skips"]

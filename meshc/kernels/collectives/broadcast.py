@@ -11,6 +11,8 @@ path: one message to the farthest corner.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from meshc.kernels.builder import MeshBuffer, MeshBuilder, StreamRoute
 from meshc.kernels.collectives.cost import PatternCost
 from meshc.kernels.collectives.line import Line, within
@@ -30,8 +32,14 @@ def rectangle_cost(width: int, height: int, words: int) -> PatternCost:
     return PatternCost(words, words * links, links, width + height - 2, 1)
 
 
-def emit_line(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View) -> None:
-    """Copy the root's ``data`` into the ``data`` of all PEs of its line."""
+def emit_line(
+    builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | View, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Copy the root's ``data`` into the ``data`` of all PEs of its line.
+
+    ``meanwhile`` appends what PEs do before they take it, the root after it has sent it: words that come early wait in
+    the queues of the way, and hold up those for PEs behind if they are more than a queue holds.
+    """
     arms = line.arms(root)
     if not arms:
         return
@@ -41,7 +49,7 @@ def emit_line(builder: MeshBuilder, line: Line, root: int, data: MeshBuffer | Vi
         routes += arm.routes(arm.length, arm.length + 1, 1, arm.inward, "RAMP")
     stream = builder.stream(f"broadcast.{line.name}.{root}", routes)
     with builder.when(line.condition(builder)):
-        _send_or_receive(builder, line.position.eq(root), data, stream)
+        _send_or_receive(builder, line.position.eq(root), data, stream, meanwhile)
 
 
 def emit_rectangle(builder: MeshBuilder, rect: Rect, root: tuple[int, int], data: MeshBuffer | View) -> None:
@@ -75,8 +83,19 @@ def emit_rectangle(builder: MeshBuilder, rect: Rect, root: tuple[int, int], data
         _send_or_receive(builder, minimum(Name("x").eq(column), Name("y").eq(row)), data, stream)
 
 
-def _send_or_receive(builder: MeshBuilder, is_root: Expr, data: MeshBuffer | View, stream: Expr) -> None:
+def _send_or_receive(
+    builder: MeshBuilder,
+    is_root: Expr,
+    data: MeshBuffer | View,
+    stream: Expr,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     with builder.when(is_root):
         builder.emit("send", data, color=stream)
-    with builder.otherwise():
+    if meanwhile is None:
+        receives = builder.otherwise()
+    else:
+        meanwhile()
+        receives = builder.when(is_root.eq(0))
+    with receives:
         builder.emit("recv", data, color=stream)

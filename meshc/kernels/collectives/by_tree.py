@@ -38,12 +38,21 @@ class ByTree:
         self._reduce(builder, line, data, op, self.draw(line.length, **parameters), parameters)
 
     def all_reduce(
-        self, builder: MeshBuilder, line: Line, data: MeshBuffer | View, op: Operator = "add", **parameters: object
+        self,
+        builder: MeshBuilder,
+        line: Line,
+        data: MeshBuffer | View,
+        op: Operator = "add",
+        meanwhile: Callable[[], None] | None = None,
+        **parameters: object,
     ) -> None:
-        """Append the all-reduce: everyone's ``data`` becomes the combination."""
+        """Append the all-reduce: everyone's ``data`` becomes the combination.
+
+        ``meanwhile`` appends what PEs do between giving theirs and taking the combination.
+        """
         plan = self.draw(line.length, **parameters)
         self._reduce(builder, line, data, op, plan, parameters)
-        broadcast.emit_line(builder, line, plan.root, data)
+        broadcast.emit_line(builder, line, plan.root, data, meanwhile)
 
     def reduce_estimate(self, length: int, payload: Payload, /, **parameters: object) -> Estimate:
         """What the reduction costs, to the end of the root."""

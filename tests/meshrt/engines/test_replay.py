@@ -196,6 +196,21 @@ def test_words_that_wait_at_the_head_are_run(replayed):
     assert not replayed
 
 
+def test_pes_that_wait_for_the_end_are_no_hindrance(replayed):
+    """A second row of PEs waits for what the first one has at the end."""
+    text = looped(BODIES["a ring that copies"]).replace(f"{W} x 1 at", f"{W} x 2 at").replace("side S", "side N")
+    text = text.replace("RAMP -> S", "RAMP -> N").replace("send half, color=21", "send a, color=3\nsend half, color=21")
+    more = f"""buffer (0:{W}, 1) w: f32[8] @ 16384
+route (0:{W}, 0) color 3: RAMP -> S
+route (0:{W}, 1) color 3: N -> RAMP
+code (0:{W}, 1) listeners {{
+recv w, color=3
+}}
+code (0:{W}, 0) main"""
+    same_time(parse_program(text.replace(f"code (0:{W}, 0) main", more)), TINY)
+    assert sum(replayed) > 10
+
+
 def test_a_loop_that_ends_on_a_value_is_run(replayed):
     body = "add a, a, 1.0\nfill number[0](1), value=1.0, where=l == 19"
     text = looped(body).replace("for l in 0..30", "for l in 0..30 until number[0](1)")
@@ -220,8 +235,7 @@ def test_under_all_options(options, replayed):
 
 def test_a_log_that_is_full_is_no_harm(monkeypatch, replayed):
     """What does not fit is run."""
-    monkeypatch.setattr(state, "_LOGGED_PER_PE", 0)
-    monkeypatch.setattr(state, "_LEAST_LOGGED", 4)
+    monkeypatch.setattr(state, "_LOGGED_PER_PE", 1)
     agree(BODIES["a ring that copies"])
     assert not replayed
 

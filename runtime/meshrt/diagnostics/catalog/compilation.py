@@ -74,7 +74,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0422": Entry(
         "The context is not known",
-        "A build of the decode phase keeps the keys and values of up to `--context` tokens, prompt and answer "
+        "A build that writes text keeps the keys and values of up to `--context` tokens, prompt and answer "
         "together. Where the model was exported for one sequence length the context is that; for a model of any "
         "length it must be given.",
     ),

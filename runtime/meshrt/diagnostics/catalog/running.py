@@ -210,7 +210,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "M0545": Entry(
         "the context is full before the text is written",
-        "A build of the decode phase has room for `--context` tokens, prompt and answer together; at every step the "
+        "A build that writes text has room for `--context` tokens, prompt and answer together; at every step the "
         "caches take one more. The run ended when they were full, before a token was lost. What was written until then "
         "is kept.",
     ),

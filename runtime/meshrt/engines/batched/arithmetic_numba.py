@@ -42,9 +42,10 @@ OPERAND_COLUMNS = 11
 SUM, REDUCE_MAX = 0, 1
 #: Elements that one step of a blocked loop works on: small enough to stay in the first-level cache.
 BLOCK = 4096
-#: PEs ahead of the present one whose operands are asked for, and elements in a cache line.
-AHEAD = 2
-LINE = 16
+#: PEs ahead of the present one whose operands are asked for: tiles, and operands of a line or two.
+AHEAD, SOON = 4, 16
+#: Elements in a cache line, and how many of a tile are asked for: the hardware sees the rest coming.
+LINE, MOST = 16, 512
 
 
 @inline
@@ -138,6 +139,7 @@ def elementwise(memory_at, addresses, pes, op, operands, offsets, immediates, sc
     if n == 0:
         return
     block = max(1, BLOCK // n)
+    wide = 1 if offsets.shape[1] > 1 else 0
     for which in range(1, 4):
         if operands[which, O_BUFFER] < 0:
             scratch[which, : block * n] = immediates[which]
@@ -148,13 +150,15 @@ def elementwise(memory_at, addresses, pes, op, operands, offsets, immediates, sc
             buffer = operands[which, O_BUFFER]
             if buffer >= 0:
                 for i in range(first, stop):
-                    at = addresses[buffer, pes[i]] + offsets[which, i % offsets.shape[1]]
+                    soon = min(i + SOON, count - 1)
+                    prefetch(memory_at + (addresses[buffer, pes[soon]] + offsets[which, soon * wide]) * 4)
+                    at = addresses[buffer, pes[i]] + offsets[which, i * wide]
                     _load(memory, integers, at, operands[which], scratch[which], (i - first) * n)
             elif which == 1:
                 scratch[1, : (stop - first) * n] = immediates[1]
         _apply(op, scratch[1], scratch[2], scratch[3], (stop - first) * n, r[O_DTYPE])
         for i in range(first, stop):
-            at = addresses[r[O_BUFFER], pes[i]] + offsets[0, i % offsets.shape[1]]
+            at = addresses[r[O_BUFFER], pes[i]] + offsets[0, i * wide]
             _store(memory, integers, at, r, scratch[1], (i - first) * n)
 
 
@@ -269,6 +273,42 @@ def _add_products(memory, c, a, step, b, row, kk, nn):
 
 
 @inline
+def _add_across(memory, c, c_step, a, a_step, b, b_row, b_step, kk, nn):
+    """The same on f32 with any strides: four n in one pass, each with its own sum."""
+    n = 0
+    while n + 4 <= nn:
+        c0 = c + n * c_step
+        c1, c2, c3 = c0 + c_step, c0 + 2 * c_step, c0 + 3 * c_step
+        b0 = b + n * b_step
+        b1, b2, b3 = b0 + b_step, b0 + 2 * b_step, b0 + 3 * b_step
+        s0, s1, s2, s3 = memory[c0], memory[c1], memory[c2], memory[c3]
+        for k in range(kk):
+            x, row = memory[a + k * a_step], k * b_row
+            s0 = s0 + x * memory[b0 + row]
+            s1 = s1 + x * memory[b1 + row]
+            s2 = s2 + x * memory[b2 + row]
+            s3 = s3 + x * memory[b3 + row]
+        memory[c0], memory[c1], memory[c2], memory[c3] = s0, s1, s2, s3
+        n += 4
+    if n + 2 <= nn:
+        c0, b0 = c + n * c_step, b + n * b_step
+        c1, b1 = c0 + c_step, b0 + b_step
+        s0, s1 = memory[c0], memory[c1]
+        for k in range(kk):
+            x, row = memory[a + k * a_step], k * b_row
+            s0 = s0 + x * memory[b0 + row]
+            s1 = s1 + x * memory[b1 + row]
+        memory[c0], memory[c1] = s0, s1
+        n += 2
+    if n < nn:
+        at, from_ = c + n * c_step, b + n * b_step
+        total = memory[at]
+        for k in range(kk):
+            total = total + memory[a + k * a_step] * memory[from_ + k * b_row]
+        memory[at] = total
+
+
+@inline
 def _add_rounded(memory, c, c_step, a, a_step, b, b_row, b_step, kk, nn, dtype):
     """The same with any strides, each sum rounded to the dtype."""
     for k in range(kk):
@@ -288,30 +328,38 @@ def gemm(memory_at, addresses, pes, operands, offsets, shape, strides):
     """
     memory = f32_at(memory_at)
     dtype = operands[0, O_DTYPE]
-    mm, kk, nn = shape[2], shape[3], shape[4]
-    ck, cn, ak, bk, bn = strides[0, 2], strides[0, 4], strides[1, 3], strides[2, 3], strides[2, 4]
+    outers, inners, mm, kk, nn = shape[0], shape[1], shape[2], shape[3], shape[4]
+    ck, cn, am, ak, bk, bn = (strides[0, 2], strides[0, 4], strides[1, 2], strides[1, 3], strides[2, 3], strides[2, 4])
     dense = dtype == F32 and cn == 1 and bn == 1
-    for i in range(pes.shape[0]):
-        pe = pes[i]
-        o = i % offsets.shape[1]
-        if i + AHEAD < pes.shape[0]:
-            soon = addresses[operands[2, O_BUFFER], pes[i + AHEAD]] + offsets[2, (i + AHEAD) % offsets.shape[1]]
-            for line in range(0, kk * nn, LINE):
+    across = dtype == F32 and not dense
+    wide = 1 if offsets.shape[1] > 1 else 0
+    count = pes.shape[0]
+    sums, lefts, rights = (
+        addresses[operands[0, O_BUFFER]],
+        addresses[operands[1, O_BUFFER]],
+        addresses[operands[2, O_BUFFER]],
+    )
+    ahead = min(kk * nn, MOST)
+    for i in range(count):
+        pe, o = pes[i], i * wide
+        if i + AHEAD < count:
+            soon = rights[pes[i + AHEAD]] + offsets[2, (i + AHEAD) * wide]
+            for line in range(0, ahead, LINE):
                 prefetch(memory_at + (soon + line) * 4)
-        for outer in range(shape[0]):
-            for inner in range(shape[1]):
-                c = addresses[operands[0, O_BUFFER], pe] + offsets[0, o]
-                c += outer * strides[0, 0] + inner * strides[0, 1]
-                a = addresses[operands[1, O_BUFFER], pe] + offsets[1, o]
-                a += outer * strides[1, 0] + inner * strides[1, 1]
-                b = addresses[operands[2, O_BUFFER], pe] + offsets[2, o]
-                b += outer * strides[2, 0] + inner * strides[2, 1]
+            prefetch(memory_at + (soon + ahead - 1) * 4)
+        c_of, a_of, b_of = sums[pe] + offsets[0, o], lefts[pe] + offsets[1, o], rights[pe] + offsets[2, o]
+        for outer in range(outers):
+            for inner in range(inners):
+                c = c_of + outer * strides[0, 0] + inner * strides[0, 1]
+                a = a_of + outer * strides[1, 0] + inner * strides[1, 1]
+                b = b_of + outer * strides[2, 0] + inner * strides[2, 1]
                 for m in range(mm):
-                    at = a + m * strides[1, 2]
                     if dense:
-                        _add_products(memory, c + m * ck, at, ak, b, bk, kk, nn)
+                        _add_products(memory, c + m * ck, a + m * am, ak, b, bk, kk, nn)
+                    elif across:
+                        _add_across(memory, c + m * ck, cn, a + m * am, ak, b, bk, bn, kk, nn)
                     else:
-                        _add_rounded(memory, c + m * ck, cn, at, ak, b, bk, bn, kk, nn, dtype)
+                        _add_rounded(memory, c + m * ck, cn, a + m * am, ak, b, bk, bn, kk, nn, dtype)
 
 
 @native

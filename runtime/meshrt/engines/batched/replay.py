@@ -7,9 +7,9 @@ recorded while it runs, arithmetic as calls and moves as entries of the log of v
 (:mod:`.value_log`), and done again for every round that is skipped: without looking for
 routes, queues, or who waits for whom, and without keeping time.
 
-A round is recorded from rest to rest: no message, and no move that waits for words, is
-under way, so that all elements lie in buffers. Loops that end on a value are not skipped
-at all.
+A round is recorded from rest to rest: no message is under way, and no move waits for words but
+those of PEs that wait through the whole round, so that all elements lie in buffers. Loops that
+end on a value are not skipped at all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,24 @@ from meshrt.engines.batched.code_run import CodeRun
 from meshrt.engines.batched.pe_sets import PeSet
 from meshrt.engines.batched.prepare import Preparer
 from meshrt.engines.batched.prepared import Prepared
-from meshrt.engines.batched.records import C_LOG, C_LOG_LACKS, C_PARKED, C_POSTED, C_QUEUED
+from meshrt.engines.batched.records import (
+    C_LOG,
+    C_LOG_LACKS,
+    C_PARKED,
+    C_POSTED,
+    C_QUEUED,
+    E_BLOCKED,
+    E_CLOCK,
+    ON_WORDS,
+    RUNNING,
+)
 from meshrt.engines.batched.redo import redo
 from meshrt.engines.batched.state import Tables
 
 #: A loop: its code and the step of its head.
 Loop = tuple[int, int]
+#: Different things that one call may do in a round and that are remembered.
+_VARIANTS = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,12 +78,16 @@ class Recorder:
         self._instructions = instructions
         self._deeds: list[Deed] = []
         self._noted = 0
+        self._blocked = np.zeros((0, 3), np.int64)
+        self._known: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self.recording = False
 
     def begin(self) -> bool:
         """Start to record; False where the machine is not at rest."""
         header = self._tables.header
         self._deeds = []
+        self._known.clear()
+        self._blocked = self._blocked_now()
         self.recording = self._at_rest()
         self._noted = header[C_LOG] = self._tables.starts["log"] if self.recording else 0
         header[C_LOG_LACKS] = 0
@@ -79,22 +95,50 @@ class Recorder:
 
     def note(self, run: CodeRun, at: int, counters: tuple[int, ...], pes: PeSet, index: int, call: Prepared) -> None:
         """Number ``index`` of the calls of an instruction was run."""
-        last = int(self._tables.header[C_LOG])
-        if not call.fabric or call.move is not None or last > self._noted:
-            self._deeds.append(Deed(run, at, counters, pes, index, call, self._noted, last))
+        first, last = self._entries((run.number, at, index, pes.number))
+        if not call.fabric or call.move is not None or last > first:
+            self._deeds.append(Deed(run, at, counters, pes, index, call, first, last))
+
+    def _entries(self, call: tuple[int, ...]) -> tuple[int, int]:
+        """The entries since the last deed. Where the call did the same before, they are those of then.
+
+        So a loop in the round takes no more of the log than one of its own rounds.
+        """
+        header, records = self._tables.header, self._tables.records
+        first, last = self._noted, int(header[C_LOG])
+        if last == first:
+            return first, last
+        known = self._known.setdefault(call, [])
+        for begin, end in known:
+            if end - begin == last - first and np.array_equal(records[begin:end], records[first:last]):
+                header[C_LOG] = first
+                return begin, end
+        if len(known) < _VARIANTS:
+            known.append((first, last))
         self._noted = last
+        return first, last
 
     def end(self) -> bool:
         """Stop recording; whether what was recorded is whole."""
         header = self._tables.header
         whole = self.recording and self._at_rest() and not header[C_LOG_LACKS]
+        # Who went on meanwhile and waits again has a later clock.
+        whole = whole and np.array_equal(self._blocked, self._blocked_now())
         self.recording = False
         header[C_LOG] = 0
         return whole
 
+    def _blocked_now(self) -> np.ndarray:
+        """PEs that wait, and their clocks: [PEs, (number, why, clock)]."""
+        pes = self._tables.pes
+        who = np.flatnonzero(pes[:, E_BLOCKED] != RUNNING)
+        return np.stack([who, pes[who, E_BLOCKED], pes[who, E_CLOCK]], axis=1)
+
     def _at_rest(self) -> bool:
-        header = self._tables.header
-        return not (header[C_QUEUED] or header[C_POSTED] or header[C_PARKED])
+        header, blocked = self._tables.header, self._blocked_now()
+        if header[C_QUEUED] or header[C_PARKED]:
+            return False
+        return bool(np.all(blocked[:, 1] == ON_WORDS)) and header[C_POSTED] == len(blocked)
 
     def shifts(self, periods: int, rounds: Mapping[Loop, int]) -> list[np.ndarray] | None:
         """By how much further on the views of each move lie, period by period; None where its PEs do not agree.

@@ -96,8 +96,8 @@ _GROUPS = 1 << 20
 _POOLS = 1 << 12
 _MESSAGES_PER_PE = 64
 _NODES_PER_PE = 128
-_LOGGED_PER_PE = 64
-_LEAST_LOGGED = 1 << 16
+_LOGGED_PER_PE = 320
+_MOST_LOGGED = 1 << 25
 _WIRE_ELEMENTS_PER_PE = 8192
 _LEAST_WIRE_ELEMENTS = 1 << 22
 #: Where memory ends that holds no values, and so is never used up.
@@ -232,7 +232,7 @@ def make_tables(
     handle_count = max(1, handle_count)
     messages = pes * _MESSAGES_PER_PE + (1 << 16)
     nodes = pes * _NODES_PER_PE + (1 << 16)
-    logged = pes * _LOGGED_PER_PE + _LEAST_LOGGED if values else 0
+    logged = min(pes * _LOGGED_PER_PE, _MOST_LOGGED) if values else 0
     work = 1 << (messages - 1).bit_length()
     fields = {
         "header": (1, HEADER_SIZE),

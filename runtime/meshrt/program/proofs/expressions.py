@@ -69,6 +69,7 @@ class Expressions:
         self._scalars = {scalar.name: i for i, scalar in enumerate(region.scalars)}
         self._tables = {table.name: i for i, table in enumerate(region.tables)}
         self._read: set[str] = set()
+        self._stops: set[str] = set()
         self._dynamic: dict[str, Expr] = {}
         self._numbers: dict[tuple[Expr, tuple[tuple[str, int], ...]], int] = {}
         self._rows: list[tuple[int, int]] = []
@@ -118,9 +119,17 @@ class Expressions:
             self._rows.append(self._compile(expr, mine))
         return self._numbers[key]
 
+    def note_stop(self, scalar: str) -> None:
+        """A loop that a flag may end stops at this scalar: of its values the lowest and the highest decide."""
+        self._stops.add(scalar)
+
     def scalars_read(self) -> frozenset[str]:
-        """The runtime scalars that decide something."""
+        """The runtime scalars of which every value decides something."""
         return frozenset(self._read)
+
+    def scalars_at_stops(self) -> frozenset[str]:
+        """Those of which only the lowest and the highest value do."""
+        return frozenset(self._stops - self._read)
 
     def _compile(self, expr: Expr, counters: Mapping[str, int]) -> tuple[int, int]:
         if isinstance(expr, Int):

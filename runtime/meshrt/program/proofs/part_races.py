@@ -61,7 +61,9 @@ class PartRaces:
         for number, part in enumerate(stretch.parts):
             prepared = prepare(join([part.region], False), self.whole.target)
             scalars = tuple(columns[scalar.name] for scalar in part.region.scalars)
-            read = tuple(columns[name] for name in sorted(prepared.expressions.scalars_read()))
+            expressions = prepared.expressions
+            deciding = expressions.scalars_read() | expressions.scalars_at_stops()
+            read = tuple(columns[name] for name in sorted(deciding))
             sinks = sinks_of(stretch, number, prepared.colors)
             self._parts.append(_Part(prepared, sinks, scalars, read, number in flagged))
 

@@ -72,8 +72,8 @@ def _prove_stretch(
     stretch: Stretch, target: Target, source: SourceText, progress: Progress
 ) -> tuple[list[Diagnostic], RegionProof]:
     prepared, region = prepare(stretch, target), stretch.region
-    read = prepared.expressions.scalars_read()
-    candidates = choices(region, read)
+    read, stops = prepared.expressions.scalars_read(), prepared.expressions.scalars_at_stops()
+    candidates = choices(region, read, stops)
 
     def sound(state: State) -> bool:
         return not state.s[H_ERROR] and Explainer(prepared, state, source, "").ending() is None
@@ -91,7 +91,7 @@ def _prove_stretch(
     while len(left) and not findings:
         outcome = execute(prepared, candidates, left, MOST_STEPS - steps, progress, sound, steps)
         decided = outcome.decided
-        values = describe(region.scalars, candidates[decided], read)
+        values = describe(region.scalars, candidates[decided], read | stops)
         explain = Explainer(prepared, outcome.state, source, values)
         finding = _finding(outcome, explain, races, candidates, source, values)
         if finding is not None:

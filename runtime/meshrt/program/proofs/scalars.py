@@ -14,18 +14,25 @@ from meshrt.program.model import Region, Scalar
 MOST_CHOICES = 1 << 16
 
 
-def choices(region: Region, read: Set[str]) -> np.ndarray | None:
+def choices(region: Region, read: Set[str], stops: Set[str] = frozenset()) -> np.ndarray | None:
     """Every choice of the region's scalars: int64 [choices, scalars]; None where there are too many.
 
-    A scalar that is not among those ``read`` decides nothing and stands at its highest value.
+    Of a scalar among ``stops`` the lowest and the highest value are taken; one that is not among those ``read`` either
+    decides nothing and stands at its highest value.
     """
-    ranges = [range(scalar.low if scalar.name in read else scalar.high, scalar.high + 1) for scalar in region.scalars]
+    ranges = [_values(scalar, read, stops) for scalar in region.scalars]
     total = 1
     for values in ranges:
         total *= len(values)
         if total > MOST_CHOICES:
             return None
     return np.array(list(itertools.product(*ranges)), np.int64).reshape(total, len(ranges))
+
+
+def _values(scalar: Scalar, read: Set[str], stops: Set[str]) -> Sequence[int]:
+    if scalar.name in read:
+        return range(scalar.low, scalar.high + 1)
+    return sorted({scalar.low, scalar.high}) if scalar.name in stops else [scalar.high]
 
 
 def every_choice(region: Region) -> int:

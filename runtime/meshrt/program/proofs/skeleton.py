@@ -169,15 +169,17 @@ class Skeleton:
         self._used |= outer
 
     def _stop(self, start: Expr, stop: Expr, counters: Mapping[str, int]) -> int:
-        """The number of the stop of a loop that a flag may end; one that is a scalar decides nothing.
+        """The number of the stop of a loop that a flag may end; one that is a scalar decides little.
 
-        Whatever its value, rounds are those of its highest one, and to end after any of them is looked at.
+        Whatever its value, rounds are those of its highest one, and to end after any of them is looked at. Its lowest
+        one tells what comes where there is no round.
         """
-        covered = (
-            isinstance(start, Int) and isinstance(stop, Name) and self.scalars.get(stop.name, start.value) > start.value
-        )
+        scalar = isinstance(stop, Name) and stop.name in self.scalars
         self._used |= names_in(self.expressions.resolve(stop))
-        return self.expressions.number(stop, counters, decides=not covered)
+        number = self.expressions.number(stop, counters, decides=not scalar)
+        if isinstance(stop, Name) and scalar and not (isinstance(start, Int) and self.scalars[stop.name] > start.value):
+            self.expressions.note_stop(stop.name)
+        return number
 
     def _leave(self, statement: For | Until, flag: View, counters: Mapping[str, int], place: int, read: bool) -> None:
         """The end of the body of a loop that a flag may end; ``read`` where its counter makes a difference."""

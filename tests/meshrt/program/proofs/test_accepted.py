@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from meshrt.program.model import Region, Scalar
 from meshrt.program.parser import parse_program
 from meshrt.program.proofs import prove
+from meshrt.program.proofs.scalars import choices
 from meshrt.target import load_target
 from tests.meshrt.engines.two_regions import hand_over
 from tests.meshrt.engines.two_regions import ring as ring_of
@@ -126,6 +129,36 @@ def test_a_counted_loop_with_a_flag_may_end_after_any_round():
     assert not proof.findings
     # To end by the stop is to end by the flag, so that one execution decides for all values of the scalar.
     assert (proof.regions[0].classes, proof.regions[0].choices) == (1, 40_000_000)
+
+
+def first_to_steps(high: int, after: str = ""):
+    """The loop begins at one scalar and ends at another, or does not begin at all."""
+    text = COUNTED.replace("INSIDE", "").replace("AFTER", after).replace("in 0..steps", "in first..steps")
+    text = text.replace("  scalar length", f"  scalar first from 0 to {high - 1}\n  scalar length")
+    text = text.replace("1 to 40\n", f"1 to {high}\n").replace("most 40", f"most {high}").replace("[40]", f"[{high}]")
+    return prove(parse_program(text), TARGET)
+
+
+def test_a_loop_from_one_scalar_to_another_takes_the_ends_of_the_other():
+    """For each value of the first, one class with rounds and one without."""
+    proof = first_to_steps(12)
+    assert not proof.findings
+    assert (proof.regions[0].classes, proof.regions[0].choices) == (2 * 12 - 1, 12 * 12 * 1_000_000)
+
+
+def test_a_scalar_at_stops_has_two_choices():
+    scalars = (Scalar("first", 0, 1999), Scalar("steps", 1, 2000), Scalar("seed", 0, 10**9))
+    region = Region("main", (0, 0), 1, 1, scalars=scalars)
+    assert choices(region, {"first", "steps"}) is None
+    rows = choices(region, {"first"}, {"steps"})
+    assert rows is not None and rows.shape == (4000, 3)
+    assert np.unique(rows[:, 1]).tolist() == [1, 2000] and (rows[:, 2] == 10**9).all()
+
+
+def test_a_loop_that_may_have_no_round_is_looked_at_without():
+    words = "if x == 0 {\n send b, color=0\n } else {\n recv b[0](select(steps > first, 4, 3)), color=0\n }"
+    (found,) = first_to_steps(6, words).findings
+    assert found.code == "M0518"
 
 
 def test_rounds_that_end_alike_are_looked_at_once():
