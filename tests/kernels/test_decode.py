@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from meshc.ir.core import Block, Operation
 from meshc.kernels.line_trees import LineTrees
@@ -156,15 +158,20 @@ def held(steps: Steps, model: Model, state: np.ndarray, row: int, slot: int, lay
     return list(found.reshape(2, steps.batch, model.kv_heads, model.head_dim))
 
 
-@pytest.mark.parametrize("height", [1, 3, 5])
-@pytest.mark.parametrize("count", [2, 5, 11])
-def test_the_cache_holds_every_token_in_order_and_in_balance(height, count):
-    model, steps = Model(kv_heads=2, layers=2), Steps(3, height, batch=2, context=11)
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.sampled_from(["shift", "append"]), st.integers(1, 6), st.integers(1, 13), st.integers(1, 2))
+@example("shift", 5, 2, 2)
+@example("shift", 3, 11, 2)
+@example("append", 4, 13, 1)
+def test_the_cache_holds_every_token_in_order_and_in_balance(kv, height, count, batch):
+    model, steps = Model(kv_heads=2, layers=2, kv=kv), Steps(3, height, batch=batch, context=13)
     found, _, caches = run(model, steps, count)
-    capacity = -(-11 // height)
-    starts = [count * row // height for row in range(height + 1)]
-    sizes = np.diff(starts)
-    assert sizes.max() - sizes.min() <= 1
+    if kv == "append":
+        capacity, starts = 13, [0] * height + [count]
+    else:
+        capacity, starts = -(-13 // height), [count * row // height for row in range(height + 1)]
+        sizes = np.diff(starts)
+        assert sizes.max() - sizes.min() <= 1
     for layer, wanted in enumerate(caches):
         for row in range(height):
             for token in range(starts[row], starts[row + 1]):
