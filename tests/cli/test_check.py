@@ -31,6 +31,15 @@ def test_a_sound_build_shows_its_memory_map(build, capsys):
     assert captured.err == ""
 
 
+def test_without_a_proof_the_memory_is_shown_all_the_same(build, capsys):
+    assert status_of_line(["check", str(build), "--no-proof"]) == 0
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first == f"{build}: nothing wrong on tiny, as far as one sees without a proof"
+    assert second.startswith("SRAM of PE (")
+    assert status_of_line(["check", str(build), "--no-proof", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["proven"] == []
+
+
 def test_what_is_wrong_is_told_with_its_line(build, capsys):
     program = build / "program.mesh"
     lines = program.read_text().splitlines(keepends=True)
