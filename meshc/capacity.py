@@ -60,9 +60,8 @@ class Capacity:
 
         Raises what stands in the way of any number of slots, such as too few colors.
         """
-        one = self._peak(policy, 1)
-        growth = (self._peak(policy, 1 + _STRIDE) - one) / _STRIDE
-        guess, step = max(1, 1 + int((self.fitting.target.sram_bytes - one) / growth)), 1
+        room = self.fitting.target.sram_bytes - self._peak(policy, 1)
+        guess, step = max(1, 1 + room * _STRIDE // self._growth(policy, 1, _STRIDE)), 1
         if self.fits(policy, guess):
             most = guess
             while self.fits(policy, most + step):
@@ -105,7 +104,7 @@ class Capacity:
         options = self.with_slots(policy, slots)
         lowered = self._lower(options)
         assert isinstance(lowered, Module)
-        attributes = lowered.body.ops[0].attributes
+        attributes = fullest(lowered)
         assert options.context is not None
         return {
             "context": options.context,
@@ -113,7 +112,7 @@ class Capacity:
             "peak_bytes": attributes["peak_bytes"],
             "code_bytes": attributes["code_bytes"],
             "cache_bytes": self.cache_bytes(options),
-            "next_slot_bytes": self._peak(policy, slots + 1) - self._peak(policy, slots),
+            "next_slot_bytes": self._growth(policy, slots, 1),
         }
 
     def too_long(self, error: MeshError, square: CompileOptions | None) -> MeshError | None:
@@ -167,7 +166,13 @@ class Capacity:
         target = replace(self.fitting.target, sram_bytes=_UNLIMITED)
         lowered = replace(self._stretched(options), target=target).lower(options)
         assert isinstance(lowered, Module)
-        return lowered.body.ops[0].attributes["peak_bytes"]
+        return fullest(lowered)["peak_bytes"]
+
+    def _growth(self, policy: str, slots: int, more: int) -> int:
+        """Bytes that so many more slots take. Where another region is the fullest, the cache grows unseen."""
+        few, many = self.with_slots(policy, slots), self.with_slots(policy, slots + more)
+        peaks = self._peak(policy, slots + more) - self._peak(policy, slots)
+        return max(peaks, self.cache_bytes(many) - self.cache_bytes(few))
 
     def _lower(self, options: CompileOptions) -> Module | MeshError:
         return self._stretched(options).lower(options)
@@ -179,6 +184,11 @@ class Capacity:
             if "context" in op.attributes:
                 op.attributes["context"] = options.context
         return replace(self.fitting, graph=graph)
+
+
+def fullest(module: Module) -> Mapping[str, Any]:
+    """What is known of the region with the fullest PE: its ``peak_bytes``, and the ``code_bytes`` in them."""
+    return max((region.attributes for region in module.body.ops), key=lambda known: known["peak_bytes"])
 
 
 def has_cache(graph: Module) -> bool:

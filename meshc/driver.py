@@ -158,7 +158,7 @@ def compile_model(
 
 def _capacity(fitting: Fitting | None, options: CompileOptions) -> Mapping[str, object]:
     """For the manifest: the longest context that the grid can hold, of a build that caches keys and values."""
-    if fitting is None or options.phase != "decode" or not has_cache(fitting.graph):
+    if fitting is None or not options.writes or not has_cache(fitting.graph):
         return {}
     return {"capacity": Capacity(fitting, options).report()}
 

@@ -118,8 +118,8 @@ class Fitting:
     def _explained(self, error: MeshError, options: CompileOptions) -> MeshError:
         """The diagnostic with what would fit."""
         d = error.diagnostic
-        if options.phase == "decode" and d.code in TOO_LARGE and has_cache(self.graph):
-            grid = options.grid or (min(self.target.fabric_width, self.target.fabric_height),) * 2
+        if options.writes and d.code in TOO_LARGE and has_cache(self.graph):
+            grid = options.grid or (min(self._fabric(options)),) * 2
             follow = options.seq == options.context
             square = self.smallest_square(options) if options.grid is not None else error
             too_long = Capacity(self, replace(options, grid=grid), prompts_follow=follow).too_long(

@@ -34,7 +34,7 @@ def exported() -> Callable[[str], ExportedProgram]:
 
     def of(family: str) -> ExportedProgram:
         if family not in made:
-            shapes = ({0: torch.export.Dim("batch", max=8), 1: torch.export.Dim("seq", max=100)},)
+            shapes = ({0: torch.export.Dim("batch", max=8), 1: torch.export.Dim("seq", max=300)},)
             made[family] = export_module(tiny(family), token_ids(2, 9), dynamic_shapes=shapes)
         return made[family]
 
@@ -55,12 +55,19 @@ def small(tmp_path_factory) -> Callable[[int], str]:
 
 
 @pytest.mark.parametrize(
-    ("family", "sram_bytes", "kv", "dtype", "batch"),
-    [("llama", 26500, "shift", "f32", 1), ("gpt2", 32500, "append", "f32", 2), ("llama", 20300, "append", "mixed", 1)],
+    ("phase", "family", "sram_bytes", "kv", "dtype", "batch"),
+    [
+        ("decode", "llama", 26500, "shift", "f32", 1),
+        ("decode", "gpt2", 32500, "append", "f32", 2),
+        ("decode", "llama", 20300, "append", "mixed", 1),
+        ("generate", "llama", 30500, "shift", "f32", 1),
+    ],
 )
-def test_what_is_reported_compiles_and_one_more_slot_does_not(exported, small, family, sram_bytes, kv, dtype, batch):
+def test_what_is_reported_compiles_and_one_more_slot_does_not(
+    exported, small, phase, family, sram_bytes, kv, dtype, batch
+):
     options = CompileOptions(
-        target=small(sram_bytes), grid=(3, ROWS), phase="decode", dtype=dtype, kv=kv, context=7, seq=6, batch=batch
+        target=small(sram_bytes), grid=(3, ROWS), phase=phase, dtype=dtype, kv=kv, context=7, seq=6, batch=batch
     )
     report = compile_model(exported(family), options).build.manifest.details["capacity"]
     assert (report["policy"], report["context"], report["prompt"], report["rows"]) == (kv, 7, 6, ROWS)
@@ -72,13 +79,16 @@ def test_what_is_reported_compiles_and_one_more_slot_does_not(exported, small, f
         assert found["context"] == found["slots"] * {"shift": ROWS, "append": 1}[policy]
         longest = replace(options, kv=policy, context=found["context"], seq=min(6, found["context"]))
         details = compile_model(exported(family), longest).build.manifest.details
-        assert details["peak_bytes"] == found["peak_bytes"] <= sram_bytes
-        assert details["code_bytes"] == found["code_bytes"]
+        fullest = max(details.get("regions", {"main": details}).values(), key=lambda region: region["peak_bytes"])
+        assert fullest["peak_bytes"] == found["peak_bytes"] <= sram_bytes
+        assert fullest["code_bytes"] == found["code_bytes"]
         assert details["capacity"]["longest"] == report["longest"]
         with pytest.raises(MeshError) as caught:
             compile_model(exported(family), replace(longest, context=found["context"] + 1))
         assert caught.value.diagnostic.code == "M0423"
-        assert found["peak_bytes"] + found["next_slot_bytes"] > sram_bytes
+        # Of two regions the one that has no room for another slot need not be the fuller one.
+        if phase == "decode":
+            assert found["peak_bytes"] + found["next_slot_bytes"] > sram_bytes
     # Shifting takes some code, of which the last row's slots could be made.
     assert slots["append"] - 8 <= slots["shift"] <= slots["append"]
     assert slots["shift"] >= 3
