@@ -129,7 +129,8 @@ class Scheduler:
 
     def _key(self, place: Place) -> tuple[int, ...]:
         code, step, counters = place
-        key: list[int] = []
+        # Region by region: places of different codes do not compare, and one that is done ends before others go on.
+        key: list[int] = [self._codes[code].region]
         for head, counter in zip(self._codes[code].linear.loops[step], counters, strict=True):
             key += (head, counter)
         key.append(step)
