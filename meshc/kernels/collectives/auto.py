@@ -11,7 +11,7 @@ all-reduce takes a few percent longer on 720 PEs. Critical path: what the search
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from meshc.kernels.collectives import chain, k_tree, tree, two_phase
@@ -37,21 +37,21 @@ def draw_all_reduce(length: int, payload: Payload, colors: int = COLORS) -> Plan
         two_phase.draw(length, middle),
         *(k_tree.draw(length, groups) for groups in k_tree.choices(length)),
     ]
-    fitting = [plan for plan in known if plan.color_count <= colors]
-    return min(
-        [*fitting, fastest(length, middle, payload, colors)],
-        key=lambda plan: all_reduce_estimate(plan, payload).cycles,
-    )
+    plans = _fitting(known, fastest(length, middle, payload, colors), colors)
+    return min(plans, key=lambda plan: all_reduce_estimate(plan, payload).cycles)
 
 
 @lru_cache(maxsize=64)
 def draw_reduce(length: int, payload: Payload, root: int = 0, colors: int = COLORS) -> Plan:
     """The tree of the reduction to ``root`` that is predicted to end first."""
     known = [draw(length, root) for draw in (chain.draw, tree.draw, two_phase.draw)]
-    fitting = [plan for plan in known if plan.color_count <= colors]
-    return min(
-        [*fitting, fastest(length, root, payload, colors)], key=lambda plan: reduce_estimate(plan, payload).cycles
-    )
+    plans = _fitting(known, fastest(length, root, payload, colors), colors)
+    return min(plans, key=lambda plan: reduce_estimate(plan, payload).cycles)
+
+
+def _fitting(known: Iterable[Plan], found: Plan | None, colors: int) -> list[Plan]:
+    """The known plans of so many colors at most, and what was found with them."""
+    return [plan for plan in known if plan.color_count <= colors] + ([found] if found is not None else [])
 
 
 def candidates(length: int, payload: Payload) -> Iterator[Parameters]:

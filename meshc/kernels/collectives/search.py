@@ -222,11 +222,13 @@ def _tables(size: int, colors: int, prices: Prices) -> Tables:
     return Tables(size, colors, prices)
 
 
-def fastest(length: int, root: int, payload: Payload, colors: int) -> Plan:
+def fastest(length: int, root: int, payload: Payload, colors: int) -> Plan | None:
     """The fastest tree found over ``length`` PEs to ``root``, no router with more than ``colors`` of its messages.
 
-    ``colors`` is at least 2. A root in the middle takes equal stretches from both sides in turn; one that
-    is neither there nor at an end has half of the colors for each side, and no fewer than 2.
+    None where there is no such tree: what an operator stores before it combines it has a color for each message that
+    a PE takes, so a line may be too long for them. ``colors`` is at least 2. A root in the middle takes equal
+    stretches from both sides in turn; one that is neither there nor at an end has half of the colors for each side,
+    and no fewer than 2.
     """
     below, above, prices = root, length - 1 - root, Prices.of(payload)
     side = max(below, above)
@@ -234,14 +236,19 @@ def fastest(length: int, root: int, payload: Payload, colors: int) -> Plan:
         return Plan(0, ((),))
     if 0 in (below, above):
         tables = _tables(length, colors, prices)
+        if tables.end[colors, length] >= _NEVER:
+            return None
         return _placed(tables, length, root, tables.end_children(colors, length, root, 1 if above else -1))
     if abs(below - above) <= 1:
         # With one PE more on the shorter side both are alike; it is outermost, so a leaf, and left out.
         tables = _tables(2 * side + 1, colors, prices)
-        plans = (_placed(tables, length, root, tables.amid_children(k, side, root, 1)) for k in range(2, colors + 1))
-        return min(plans, key=lambda plan: reduce_pace(plan, payload))
+        enough = [k for k in range(2, colors + 1) if tables.amid[k, side] < _NEVER]
+        plans = (_placed(tables, length, root, tables.amid_children(k, side, root, 1)) for k in enough)
+        return min(plans, key=lambda plan: reduce_pace(plan, payload), default=None)
     half = max(2, colors // 2)
     tables = _tables(side + 1, half, prices)
+    if tables.end[half, side + 1] >= _NEVER:
+        return None
     arms = (tables.end_children(half, count + 1, root, sign) for count, sign in ((above, 1), (below, -1)))
     return _placed(tables, length, root, sorted(chain(*arms), key=lambda s: (tables.arrival(s, root), s.inner)))
 

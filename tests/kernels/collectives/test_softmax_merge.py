@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meshc.kernels.collectives.auto import draw_all_reduce, draw_reduce
 from meshc.kernels.collectives.line import Line
 from meshc.kernels.collectives.operators import SoftmaxMerge
+from meshc.kernels.collectives.pace import Payload
 from meshc.kernels.collectives.registry import collectives
+from meshc.kernels.collectives.search import fastest
+from meshrt.target import load_target
 from tests.kernels.collectives.harness import run
 
 NAMES = [n for n in collectives() if n.startswith("all_reduce.") and n != "all_reduce.ring"]
@@ -67,3 +71,15 @@ def test_it_runs_again_at_once(engine):
     _, after = run(8, 1, line, "all_reduce.auto", merge, elements=10, data=data, rounds=3, engine=engine)
     found = after.reshape(8, 2, 5)[0]
     assert np.abs(found[:, 2:] / found[:, 1:2] - wanted).max() < 1e-5 * np.abs(wanted).max() + 1e-6
+
+
+@pytest.mark.parametrize("root", [0, 14, 20])
+def test_a_line_too_long_for_a_color_each_has_a_known_tree(root):
+    """What a PE stores takes a color for each message, so four make no tree over 28 PEs or more."""
+    merge = SoftmaxMerge(1, 2)
+    payload = Payload(merge.elements, "f32", merge, load_target("tiny"))
+    assert fastest(28, root, payload, 4) is None
+    plan = draw_reduce(28, payload, root, 4)
+    assert plan.root == root
+    assert plan.color_count <= 4
+    assert draw_all_reduce(28, payload, 4).color_count <= 4
