@@ -60,8 +60,9 @@ class Capacity:
 
         Raises what stands in the way of any number of slots, such as too few colors.
         """
-        room = self.fitting.target.sram_bytes - self._peak(policy, 1)
-        guess, step = max(1, 1 + room * _STRIDE // self._growth(policy, 1, _STRIDE)), 1
+        one = self._peak(policy, 1)
+        room = self.fitting.target.sram_bytes - one
+        guess, step = max(1, 1 + room * _STRIDE // self._growth(policy, 1, _STRIDE, one)), 1
         if self.fits(policy, guess):
             most = guess
             while self.fits(policy, most + step):
@@ -112,7 +113,7 @@ class Capacity:
             "peak_bytes": attributes["peak_bytes"],
             "code_bytes": attributes["code_bytes"],
             "cache_bytes": self.cache_bytes(options),
-            "next_slot_bytes": self._growth(policy, slots, 1),
+            "next_slot_bytes": self._growth(policy, slots, 1, self._peak(policy, slots)),
         }
 
     def too_long(self, error: MeshError, square: CompileOptions | None) -> MeshError | None:
@@ -168,11 +169,13 @@ class Capacity:
         assert isinstance(lowered, Module)
         return fullest(lowered)["peak_bytes"]
 
-    def _growth(self, policy: str, slots: int, more: int) -> int:
-        """Bytes that so many more slots take. Where another region is the fullest, the cache grows unseen."""
+    def _growth(self, policy: str, slots: int, more: int, peak: int) -> int:
+        """Bytes that so many more slots take than the ``peak`` of these.
+
+        Where another region is the fullest, the cache grows unseen.
+        """
         few, many = self.with_slots(policy, slots), self.with_slots(policy, slots + more)
-        peaks = self._peak(policy, slots + more) - self._peak(policy, slots)
-        return max(peaks, self.cache_bytes(many) - self.cache_bytes(few))
+        return max(self._peak(policy, slots + more) - peak, self.cache_bytes(many) - self.cache_bytes(few))
 
     def _lower(self, options: CompileOptions) -> Module | MeshError:
         return self._stretched(options).lower(options)
