@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from meshc.dialects.layout import Block
+from meshc.dialects.layout import Block, Layout
 from meshc.dialects.shard import ShardType
 from meshc.dialects.tile import DTYPE_POLICY
 from meshc.emit.program import emit_program
@@ -31,11 +32,22 @@ class Product:
     scalar ``length``, which is M. X is copied to its place first.
     """
 
+    #: What it is at the tile level.
+    tile_operation: ClassVar[str] = "tile.gemm"
+
     kernel: str
     grid: tuple[int, int]
     size: tuple[int, int, int]
     dtype: str = "f32"
     schedule: Schedule = field(default_factory=dict)
+
+    def columns(self) -> Layout:
+        """How the columns of C lie over x."""
+        return Block(self.size[2], self.grid[0])
+
+    def weight(self) -> dict[str, object]:
+        """What the operation says of its weight."""
+        return {"parts": ({"weight": 1, "order": "kn", "start": 0, "stop": self.size[2]},)}
 
     def module(self, result: bool = False) -> Module:
         """The tile level: X placed where it belongs, the product, and its way out where the ``result`` is asked for."""
@@ -48,12 +60,11 @@ class Product:
         shard = ShardType(operand, tokens, Block(k, width))
         x = builder.create("tile.position_embedding", [table], [shard], {"sequence": m}).result
         weight = builder.create("tile.weight", [], [TensorType((k, n), "f32")], {"name": "w"}).result
-        parts = ({"weight": 1, "order": "kn", "start": 0, "stop": n},)
-        shard = ShardType(other, tokens, Block(n, width))
-        attributes: dict[str, object] = {"parts": parts, "algorithm": self.kernel}
+        chosen: dict[str, object] = {"algorithm": self.kernel}
         if self.schedule:
-            attributes["schedule"] = dict(self.schedule)
-        c = builder.create("tile.gemm", [x, weight], [shard], attributes).result
+            chosen["schedule"] = dict(self.schedule)
+        type = ShardType(other, tokens, self.columns())
+        c = builder.create(self.tile_operation, [x, weight], [type], {**self.weight(), **chosen}).result
         if result:
             builder.create("tile.output", [c], [], {"names": ("c",), "shapes": ((1, m, n),)})
         builder.create("return")
@@ -70,7 +81,7 @@ class Product:
         return emit_program(module)
 
     def operation(self, target: Target) -> Operation:
-        """The ``tile.gemm`` of :meth:`program`, as cost models take it: with the schedule that is chosen."""
+        """The product of :meth:`program`, as cost models take it: with the schedule that is chosen."""
         module = self.module()
         run_pipeline(module, [SelectKernels()], PassContext(target=target))
-        return next(op for op in module.walk() if op.name == "tile.gemm")
+        return next(op for op in module.walk() if op.name == self.tile_operation)
